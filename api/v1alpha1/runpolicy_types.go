@@ -1,0 +1,147 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// CleanPods says which pods are deleted when the job has finished.
+//
+// +kubebuilder:validation:Enum=All;Running;None
+type CleanPods string
+
+// The clean-up policies.
+const (
+	// CleanAll deletes every pod.
+	CleanAll CleanPods = "All"
+	// CleanRunning deletes the pods that still run or wait; finished ones stay, and so do their logs.
+	CleanRunning CleanPods = "Running"
+	// CleanNone deletes no pod but those the kubelet would go on restarting.
+	CleanNone CleanPods = "None"
+)
+
+// RunPolicy says how long a job may run, how often it may restart and what is left of it afterwards.
+type RunPolicy struct {
+	// suspend removes the job's pods while it is true and starts them anew when it is false again. The Service and the
+	// count of restarts stay; activeDeadlineSeconds counts anew.
+	// +kubebuilder:default=false
+	// +optional
+	Suspend *bool `json:"suspend,omitempty"`
+
+	// cleanPods says which pods are deleted when the job has finished: All, Running (those that still run or wait) or None.
+	// +kubebuilder:default=Running
+	// +optional
+	CleanPods CleanPods `json:"cleanPods,omitempty"`
+
+	// ttlSecondsAfterFinished is how long the finished job stays before it is deleted with all it owns; for ever when
+	// left out. Unit: seconds.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+
+	// activeDeadlineSeconds is how long the job may be active, from its start or its last resumption, before it fails.
+	// Unit: seconds.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
+
+	// progressDeadlineSeconds is how long the job may run without reporting progress. Unit: seconds.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
+
+	// restarts is the restart budget.
+	// +kubebuilder:default={}
+	// +optional
+	Restarts Restarts `json:"restarts,omitzero"`
+}
+
+// RestartScope says what is restarted together when a replica fails.
+//
+// +kubebuilder:validation:Enum=Replica;Role;Job
+type RestartScope string
+
+// The restart scopes.
+const (
+	// ScopeReplica restarts the replica that failed.
+	ScopeReplica RestartScope = "Replica"
+	// ScopeRole restarts every replica of the role.
+	ScopeRole RestartScope = "Role"
+	// ScopeJob restarts every replica of the job.
+	ScopeJob RestartScope = "Job"
+)
+
+// Restarts is a restart budget: how often what may be restarted, and how long to wait in between.
+type Restarts struct {
+	// max is how often each unit of the scope (a replica, a role, the job) may restart before the job fails. Pods that
+	// were deleted, evicted or lost with their node are replaced without being counted.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	// +kubebuilder:default=5
+	// +optional
+	Max *int32 `json:"max,omitempty"`
+
+	// scope says what is restarted together when a replica fails: Replica, Role or Job. It cannot change.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.runPolicy.restarts.scope cannot change: delete the job and create it again"
+	// +kubebuilder:default=Replica
+	// +optional
+	Scope RestartScope `json:"scope,omitempty"`
+
+	// backoffSeconds is the wait before the first replacement of a pod; it doubles with each further one, up to five
+	// minutes. With scope Replica and restartPolicy OnFailure the kubelet restarts containers in place by its own
+	// back-off. Unit: seconds.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	// +kubebuilder:default=0
+	// +optional
+	BackoffSeconds *int32 `json:"backoffSeconds,omitempty"`
+}
+
+// Scheduling says where the pods of a job may run and what must be placed together.
+type Scheduling struct {
+	// gang asks for all or nothing: the minimum of pods is placed together or not at all.
+	// +optional
+	Gang *Gang `json:"gang,omitempty"`
+
+	// queue is the queue the job waits in.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Queue string `json:"queue,omitempty"`
+
+	// priorityClassName is the PriorityClass of every pod whose template names none.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+
+	// topology keeps the pods of the job close together.
+	// +optional
+	Topology *Topology `json:"topology,omitempty"`
+}
+
+// Gang asks for all or nothing.
+type Gang struct {
+	// minMember is the number of pods that must be placed together; all of them when left out.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MinMember *int32 `json:"minMember,omitempty"`
+
+	// timeoutSeconds is how long placed pods wait for the rest. Unit: seconds.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+}
+
+// Topology keeps pods close together.
+type Topology struct {
+	// key is the node label whose value the pods' nodes share.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +required
+	Key string `json:"key,omitempty"`
+
+	// mode says whether that is Required or Preferred.
+	// +kubebuilder:validation:Enum=Required;Preferred
+	// +kubebuilder:default=Preferred
+	// +optional
+	Mode string `json:"mode,omitempty"`
+}

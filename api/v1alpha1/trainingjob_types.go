@@ -1,0 +1,379 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// TrainingJob runs one distributed training to its end: pods by role, one headless Service through which they find
+// each other, and the environment the framework's rendezvous reads.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.pytorch.elastic.replicas,statuspath=.status.elastic.replicas,selectorpath=.status.elastic.selector
+// +kubebuilder:resource:shortName=tj,categories=millrace
+// +kubebuilder:printcolumn:name="Framework",type=string,JSONPath=`.spec.framework`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.ready`,description="running and finished pods of those wanted"
+// +kubebuilder:printcolumn:name="Restarts",type=integer,JSONPath=`.status.restartCount`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Succeeded")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Succeeded")].message`,priority=1
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS label, because it names the job's Service: lower-case letters, digits and '-', starting with a letter, ending with a letter or digit, without dots"
+// +kubebuilder:validation:XValidation:rule="self.spec.roles.all(r, size(self.metadata.name) + size(r.name) + size(string(has(r.replicas) ? r.replicas - 1 : (has(self.spec.pytorch) && has(self.spec.pytorch.elastic) ? 9999 : 0))) <= 61)",message="metadata.name is too long: <name>-<role>-<index> is a pod's host name and must fit in 63 characters; shorten metadata.name"
+type TrainingJob struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the object's metadata. Its name names the job's Service and begins its pods' names.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is the training that is wanted.
+	// +required
+	Spec TrainingJobSpec `json:"spec,omitzero"`
+	// status is what has become of it.
+	// +kubebuilder:default={}
+	// +optional
+	Status TrainingJobStatus `json:"status,omitzero"`
+}
+
+// TrainingJobList is a list of TrainingJobs.
+//
+// +kubebuilder:object:root=true
+type TrainingJobList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	Items []TrainingJob `json:"items"`
+}
+
+// Framework is the training framework whose rendezvous contract the job's pods are given.
+//
+// +kubebuilder:validation:Enum=TensorFlow;PyTorch;MPI;MXNet;Chainer
+type Framework string
+
+// The frameworks.
+const (
+	TensorFlow Framework = "TensorFlow"
+	PyTorch    Framework = "PyTorch"
+	MPI        Framework = "MPI"
+	MXNet      Framework = "MXNet"
+	Chainer    Framework = "Chainer"
+)
+
+// TrainingJobSpec is the training that is wanted.
+//
+// +kubebuilder:validation:XValidation:rule="self.framework == 'PyTorch' ? self.roles.all(r, r.name in ['Master', 'Worker']) : true",fieldPath=".roles",message="framework PyTorch has the roles Master and Worker: rename or remove any other"
+// +kubebuilder:validation:XValidation:rule="self.framework == 'TensorFlow' ? self.roles.all(r, r.name in ['Chief', 'Master', 'PS', 'Worker', 'Evaluator']) : true",fieldPath=".roles",message="framework TensorFlow has the roles Chief (or Master), PS, Worker and Evaluator: rename or remove any other"
+// +kubebuilder:validation:XValidation:rule="self.framework == 'MPI' ? self.roles.all(r, r.name in ['Launcher', 'Worker']) : true",fieldPath=".roles",message="framework MPI has the roles Launcher and Worker: rename or remove any other"
+// +kubebuilder:validation:XValidation:rule="self.framework == 'MXNet' ? self.roles.all(r, r.name in ['Scheduler', 'Server', 'Worker', 'TunerTracker', 'TunerServer', 'Tuner']) : true",fieldPath=".roles",message="framework MXNet has the roles Scheduler, Server, Worker, TunerTracker, TunerServer and Tuner: rename or remove any other"
+// +kubebuilder:validation:XValidation:rule="self.framework == 'Chainer' ? self.roles.exists(r, r.name == 'Master') : true",fieldPath=".roles",message="framework Chainer needs a role Master; every other role is a worker group of that name"
+// +kubebuilder:validation:XValidation:rule="self.framework == 'MPI' ? self.roles.exists(r, r.name == 'Launcher') : true",fieldPath=".roles",message="framework MPI needs a role Launcher"
+// +kubebuilder:validation:XValidation:rule="self.framework == 'TensorFlow' ? !(self.roles.exists(r, r.name == 'Chief') && self.roles.exists(r, r.name == 'Master')) : true",fieldPath=".roles",message="Chief and Master are two names of one TensorFlow role: keep one of them"
+// +kubebuilder:validation:XValidation:rule="self.roles.all(r, !(r.name in ['Master', 'Chief', 'Launcher', 'Scheduler']) || !has(r.replicas) || r.replicas == 1)",fieldPath=".roles",message="a role Master, Chief, Launcher or Scheduler has exactly one replica: set replicas to 1 or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.tensorflow) || self.framework == 'TensorFlow'",fieldPath=".tensorflow",message="spec.tensorflow belongs to framework TensorFlow: remove it or change spec.framework"
+// +kubebuilder:validation:XValidation:rule="!has(self.pytorch) || self.framework == 'PyTorch'",fieldPath=".pytorch",message="spec.pytorch belongs to framework PyTorch: remove it or change spec.framework"
+// +kubebuilder:validation:XValidation:rule="!has(self.mpi) || self.framework == 'MPI'",fieldPath=".mpi",message="spec.mpi belongs to framework MPI: remove it or change spec.framework"
+// +kubebuilder:validation:XValidation:rule="!has(self.mxnet) || self.framework == 'MXNet'",fieldPath=".mxnet",message="spec.mxnet belongs to framework MXNet: remove it or change spec.framework"
+// +kubebuilder:validation:XValidation:rule="!has(self.chainer) || self.framework == 'Chainer'",fieldPath=".chainer",message="spec.chainer belongs to framework Chainer: remove it or change spec.framework"
+// +kubebuilder:validation:XValidation:rule="!has(self.pytorch) || !has(self.pytorch.elastic) || self.roles.exists(r, r.name == 'Worker' && !has(r.replicas))",fieldPath=".pytorch.elastic",message="an elastic job has a role Worker without replicas: spec.pytorch.elastic.replicas is their number"
+// +kubebuilder:validation:XValidation:rule="has(self.pytorch) == has(oldSelf.pytorch) || (has(self.pytorch) ? !has(self.pytorch.elastic) : !has(oldSelf.pytorch.elastic))",fieldPath=".pytorch",message="spec.pytorch.elastic cannot be added to or removed from a job: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.scheduling) == has(oldSelf.scheduling)",fieldPath=".scheduling",message="spec.scheduling cannot change: delete the job and create it again"
+type TrainingJobSpec struct {
+	// framework is the training framework: it decides which roles there are, what environment the pods get, and whose
+	// success is the job's. It cannot change.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.framework cannot change: delete the job and create it again"
+	// +required
+	Framework Framework `json:"framework,omitempty"`
+
+	// roles are the kinds of pods of the job, by the framework's own names:
+	// PyTorch: Master, Worker. TensorFlow: Chief (or Master), PS, Worker, Evaluator. MPI: Launcher, Worker.
+	// MXNet: Scheduler, Server, Worker, or TunerTracker, TunerServer, Tuner. Chainer: Master and any number of worker groups.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="size(self) == size(oldSelf) && self.all(r, oldSelf.exists(o, o.name == r.name))",message="spec.roles: roles cannot be added to or removed from a job: delete the job and create it again"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.name.lowerAscii() == a.name.lowerAscii()))",message="spec.roles[].name: two roles differ only in case, and pod names are lower case: rename one"
+	// +required
+	Roles []Role `json:"roles,omitempty"`
+
+	// tensorflow is what only TensorFlow knows.
+	// +optional
+	TensorFlow *TensorFlowSpec `json:"tensorflow,omitempty"`
+
+	// pytorch is what only PyTorch knows.
+	// +optional
+	PyTorch *PyTorchSpec `json:"pytorch,omitempty"`
+
+	// mpi is what only MPI knows.
+	// +optional
+	MPI *MPISpec `json:"mpi,omitempty"`
+
+	// mxnet is what only MXNet knows.
+	// +optional
+	MXNet *MXNetSpec `json:"mxnet,omitempty"`
+
+	// chainer is what only Chainer knows.
+	// +optional
+	Chainer *ChainerSpec `json:"chainer,omitempty"`
+
+	// runPolicy says how long the job may run, how often it may restart and what is left of it afterwards.
+	// +kubebuilder:default={}
+	// +optional
+	RunPolicy RunPolicy `json:"runPolicy,omitzero"`
+
+	// scheduling says where the pods may run and what must be placed together. It cannot change.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.scheduling cannot change: delete the job and create it again"
+	// +optional
+	Scheduling *Scheduling `json:"scheduling,omitempty"`
+}
+
+// RestartPolicy says what happens when a replica's main container fails.
+//
+// +kubebuilder:validation:Enum=Never;OnFailure;ExitCode
+type RestartPolicy string
+
+// The restart policies.
+const (
+	// RestartNever fails the job.
+	RestartNever RestartPolicy = "Never"
+	// RestartOnFailure restarts the replica, within the restart budget.
+	RestartOnFailure RestartPolicy = "OnFailure"
+	// RestartExitCode restarts the replica when the exit code is 128 or more (the program was ended by a signal) and
+	// fails the job when it is 1 to 127 (the program gave up).
+	RestartExitCode RestartPolicy = "ExitCode"
+)
+
+// Role is one kind of pod of a job.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.replicas) == has(oldSelf.replicas) && (!has(self.replicas) || self.replicas == oldSelf.replicas)",fieldPath=".replicas",message="replicas of a role cannot change: delete the job and create it again, or make it elastic (spec.pytorch.elastic)"
+// +kubebuilder:validation:XValidation:rule="has(self.restartPolicy) == has(oldSelf.restartPolicy) && (!has(self.restartPolicy) || self.restartPolicy == oldSelf.restartPolicy)",fieldPath=".restartPolicy",message="restartPolicy of a role cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.accelerator) == has(oldSelf.accelerator) && (!has(self.accelerator) || self.accelerator == oldSelf.accelerator)",fieldPath=".accelerator",message="accelerator of a role cannot change: delete the job and create it again"
+type Role struct {
+	// name is the role's name in the framework, such as Master or Worker.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$`
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// replicas is the number of pods of this role; 1 when left out. It is left out for the Worker of an elastic job.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// restartPolicy says what happens when a replica fails: Never fails the job, OnFailure restarts the replica,
+	// ExitCode restarts it when the exit code is 128 or more. The default is the framework's: OnFailure for PyTorch,
+	// Never for the others.
+	// +optional
+	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
+
+	// accelerator asks for devices by the name of an Accelerator.
+	// +optional
+	Accelerator *AcceleratorRequest `json:"accelerator,omitempty"`
+
+	// template is the pod each replica runs. Its main container is the one named after the framework in lower case, or
+	// else the first. restartPolicy, hostname and subdomain are set by the job.
+	// +kubebuilder:validation:XValidation:rule="has(self.spec) && size(self.spec.containers) > 0",message="template.spec.containers needs at least one container"
+	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || self.spec.containers.all(c, has(c.image) && size(c.image) > 0)",message="template.spec.containers[].image is required"
+	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.restartPolicy)",message="template.spec.restartPolicy is set by the job: move it to restartPolicy of the role"
+	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || (!has(self.spec.hostname) && !has(self.spec.subdomain))",message="template.spec.hostname and subdomain are set by the job, because the rendezvous uses them: remove them"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="template of a role cannot change: delete the job and create it again"
+	// +required
+	Template corev1.PodTemplateSpec `json:"template,omitzero"`
+}
+
+// AcceleratorRequest asks for devices by the name of an Accelerator.
+type AcceleratorRequest struct {
+	// name is the name of an Accelerator.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// count is the number of devices for each pod.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	// +kubebuilder:default=1
+	// +optional
+	Count int32 `json:"count,omitempty"`
+}
+
+// PyTorchSpec is what only PyTorch knows.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.elastic) == has(oldSelf.elastic)",fieldPath=".elastic",message="spec.pytorch.elastic cannot be added to or removed from a job: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.procPerNode) || self.procPerNode == oldSelf.procPerNode",fieldPath=".procPerNode",message="spec.pytorch.procPerNode cannot change: delete the job and create it again"
+type PyTorchSpec struct {
+	// procPerNode is the number of processes torchrun starts in each pod: a number, or auto, cpu or gpu.
+	// +kubebuilder:default=auto
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? int(self) >= 1 : string(self) in ['auto', 'cpu', 'gpu'] || string(self).matches('^[1-9][0-9]{0,3}$')",message="spec.pytorch.procPerNode is a number of at least 1, or auto, cpu or gpu"
+	// +optional
+	ProcPerNode *intstr.IntOrString `json:"procPerNode,omitempty"`
+
+	// elastic lets the number of workers change while the job runs.
+	// +optional
+	Elastic *Elastic `json:"elastic,omitempty"`
+}
+
+// Elastic is the size of an elastic job and its bounds.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",fieldPath=".minReplicas",message="spec.pytorch.elastic.minReplicas must not be greater than maxReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || self.minReplicas <= self.replicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas must not be less than minReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || self.replicas <= self.maxReplicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas must not be greater than maxReplicas"
+type Elastic struct {
+	// replicas is the number of workers wanted now; kubectl scale and autoscalers change it.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	// +required
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// minReplicas is the least number of workers that can train; replicas when left out.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	// +optional
+	MinReplicas *int32 `json:"minReplicas,omitempty"`
+
+	// maxReplicas is the largest number of workers; replicas when left out.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	// +optional
+	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
+
+	// maxRestarts is how often torchrun's agents may start the processes again (PET_MAX_RESTARTS). These restarts
+	// happen inside the pods and are not counted against runPolicy.restarts.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	MaxRestarts *int32 `json:"maxRestarts,omitempty"`
+
+	// rendezvous says how the agents find each other; c10d at worker 0 when left out.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.pytorch.elastic.rendezvous cannot change: delete the job and create it again"
+	// +optional
+	Rendezvous *Rendezvous `json:"rendezvous,omitempty"`
+}
+
+// Rendezvous says how the agents of an elastic job find each other.
+type Rendezvous struct {
+	// backend is the rendezvous backend.
+	// +kubebuilder:validation:Enum=c10d;etcd;etcd-v2
+	// +kubebuilder:default=c10d
+	// +optional
+	Backend string `json:"backend,omitempty"`
+
+	// endpoint is host:port of the rendezvous; worker 0 of the job when left out. etcd backends need it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	// +optional
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// id tells jobs apart that share an endpoint.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	ID string `json:"id,omitempty"`
+
+	// config are further settings of the backend.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Config []Setting `json:"config,omitempty"`
+}
+
+// Setting is a name and its value.
+type Setting struct {
+	// name of the setting.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// value of the setting.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +required
+	Value string `json:"value,omitempty"`
+}
+
+// TensorFlowSpec is what only TensorFlow knows. It cannot change.
+//
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.tensorflow cannot change: delete the job and create it again"
+type TensorFlowSpec struct {
+	// successPolicy says who decides success: Chief (the chief, or worker 0 where there is none) or AllWorkers.
+	// +kubebuilder:validation:Enum=Chief;AllWorkers
+	// +kubebuilder:default=Chief
+	// +optional
+	SuccessPolicy string `json:"successPolicy,omitempty"`
+
+	// clusterSpec is the form of TF_CONFIG: Dense lists every task; Sparse lists a worker's own address and the
+	// parameter servers, so that workers may come and go.
+	// +kubebuilder:validation:Enum=Dense;Sparse
+	// +kubebuilder:default=Dense
+	// +optional
+	ClusterSpec string `json:"clusterSpec,omitempty"`
+}
+
+// MPISpec is what only MPI knows. It cannot change.
+//
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.mpi cannot change: delete the job and create it again"
+type MPISpec struct {
+	// implementation is the MPI whose environment the launcher gets.
+	// +kubebuilder:validation:Enum=OpenMPI;Intel;MPICH
+	// +kubebuilder:default=OpenMPI
+	// +optional
+	Implementation string `json:"implementation,omitempty"`
+
+	// slotsPerWorker is the number of processes each worker takes in the hostfile.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	// +kubebuilder:default=1
+	// +optional
+	SlotsPerWorker int32 `json:"slotsPerWorker,omitempty"`
+
+	// launcher says whether the launcher also computes (Worker) or only starts the workers' processes (Coordinator).
+	// +kubebuilder:validation:Enum=Coordinator;Worker
+	// +kubebuilder:default=Coordinator
+	// +optional
+	Launcher string `json:"launcher,omitempty"`
+
+	// launcherCreation says when the launcher is made: once all workers are ready, or with them.
+	// +kubebuilder:validation:Enum=WaitForWorkersReady;AtStartup
+	// +kubebuilder:default=WaitForWorkersReady
+	// +optional
+	LauncherCreation string `json:"launcherCreation,omitempty"`
+
+	// sshAuthMountPath is the directory the job's ssh keys are mounted at.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:default="/root/.ssh"
+	// +optional
+	SSHAuthMountPath string `json:"sshAuthMountPath,omitempty"`
+}
+
+// MXNetSpec is what only MXNet knows. It cannot change.
+//
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.mxnet cannot change: delete the job and create it again"
+type MXNetSpec struct {
+	// mode says what the job does: Train a model, or Tune operators.
+	// +kubebuilder:validation:Enum=Train;Tune
+	// +kubebuilder:default=Train
+	// +optional
+	Mode string `json:"mode,omitempty"`
+}
+
+// ChainerSpec is what only Chainer knows. It cannot change.
+//
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.chainer cannot change: delete the job and create it again"
+type ChainerSpec struct {
+	// slotsPerWorker is the number of processes each pod takes in the hostfile.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	// +kubebuilder:default=1
+	// +optional
+	SlotsPerWorker int32 `json:"slotsPerWorker,omitempty"`
+}
