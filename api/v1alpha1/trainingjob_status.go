@@ -297,5 +297,3 @@ func (j *TrainingJob) SetConditions(c []metav1.Condition) { j.Status.Conditions 
 
 // SetObservedGeneration records the generation the status speaks of.
 func (j *TrainingJob) SetObservedGeneration(g int64) { j.Status.ObservedGeneration = g }
-
-func init() { SchemeBuilder.Register(&TrainingJob{}, &TrainingJobList{}) }
