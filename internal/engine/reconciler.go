@@ -107,7 +107,7 @@ func (r *Reconciler[T, W]) Reconcile(ctx context.Context, obj T) (ctrl.Result, e
 func (r *Reconciler[T, W]) plan(obj T, world W, now time.Time) (plan Plan, err error) {
 	defer r.caught("plan", &err)
 	plan = r.Plan(copyOf(obj), world, now)
-	return plan, own(obj, plan, r.deps.Client.Scheme())
+	return plan, Own(obj, plan, r.deps.Client.Scheme())
 }
 
 // report calls Report and Refuse on a copy and returns it.
@@ -191,8 +191,8 @@ func (r *Reconciler[T, W]) finalize(ctx context.Context, obj T) (ctrl.Result, er
 	return quiet(client.IgnoreNotFound(err))
 }
 
-// own makes every planned object the owner's child, in the owner's namespace, and fills in its kind.
-func own[T Owner](owner T, plan Plan, scheme *runtime.Scheme) error {
+// Own makes every planned object the owner's child, in the owner's namespace, and fills in its kind.
+func Own(owner Owner, plan Plan, scheme *runtime.Scheme) error {
 	children := slices.Clone(plan.Apply)
 	for _, s := range plan.Create {
 		children = append(children, s.Object)
