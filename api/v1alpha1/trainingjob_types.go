@@ -184,7 +184,6 @@ type Role struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.restartPolicy)",message="template.spec.restartPolicy is set by the job: move it to restartPolicy of the role"
 	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || (!has(self.spec.hostname) && !has(self.spec.subdomain))",message="template.spec.hostname and subdomain are set by the job, because the rendezvous uses them: remove them"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="template of a role cannot change: delete the job and create it again"
-	// +kubebuilder:validation:MinProperties=1
 	// +required
 	Template corev1.PodTemplateSpec `json:"template,omitzero"`
 }
