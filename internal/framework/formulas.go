@@ -1,0 +1,131 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package framework
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+)
+
+// The vocabulary. The contract of PyTorch is that of torch.distributed's env:// method (MASTER_ADDR, MASTER_PORT,
+// WORLD_SIZE, RANK) and of torchrun, which reads its options from PET_ variables.
+
+func constant(value string) Formula { return func(Member) string { return value } }
+
+// onlyWith is the formula in jobs that have the role.
+func onlyWith(role string, f Formula) Formula {
+	return func(m Member) string {
+		if m.Find(role) == nil {
+			return ""
+		}
+		return f(m)
+	}
+}
+
+// firstHost is the host of rank 0.
+func firstHost(m Member) string { return m.host(&m.Roles[0]) }
+
+// firstPort is the rendezvous port of rank 0.
+func firstPort(m Member) string { return strconv.Itoa(int(m.Roles[0].Port)) }
+
+// rank is the pod's place among all pods, from 0.
+func rank(m Member) string { return strconv.Itoa(m.Rank()) }
+
+// worldSize is the number of processes: pods times processes per pod, where that is a number.
+func worldSize(m Member) string {
+	procs, err := strconv.Atoi(procPerNode(m))
+	if err != nil {
+		procs = 1
+	}
+	return strconv.Itoa(m.Size() * procs)
+}
+
+func procPerNode(m Member) string {
+	if m.Job.Spec.PyTorch == nil || m.Job.Spec.PyTorch.ProcPerNode == nil {
+		return "auto"
+	}
+	procs := m.Job.Spec.PyTorch.ProcPerNode
+	if procs.Type == intstr.Int {
+		return strconv.Itoa(int(procs.IntVal))
+	}
+	return procs.StrVal
+}
+
+// nodes is the number of pods, or its bounds in an elastic job.
+func nodes(m Member) string {
+	e := ElasticOf(m.Job)
+	if e == nil {
+		return strconv.Itoa(m.Size())
+	}
+	low, high := Bounds(e)
+	return fmt.Sprintf("%d:%d", low, high)
+}
+
+// Bounds are the least and the largest number of workers of an elastic job.
+func Bounds(e *v1alpha1.Elastic) (low, high int32) {
+	low, high = e.Replicas, e.Replicas
+	if e.MinReplicas != nil {
+		low = *e.MinReplicas
+	}
+	if e.MaxReplicas != nil {
+		high = *e.MaxReplicas
+	}
+	return low, high
+}
+
+// elastic is a formula on the elastic block, in jobs that have one.
+func elastic(f func(Member, *v1alpha1.Elastic) string) Formula {
+	return func(m Member) string {
+		e := ElasticOf(m.Job)
+		if e == nil {
+			return ""
+		}
+		return f(m, e)
+	}
+}
+
+func rendezvousEndpoint(m Member, e *v1alpha1.Elastic) string {
+	if e.Rendezvous != nil && e.Rendezvous.Endpoint != "" {
+		return e.Rendezvous.Endpoint
+	}
+	worker := m.Find("Worker")
+	return m.host(worker) + ":" + strconv.Itoa(int(worker.Port))
+}
+
+func rendezvousBackend(_ Member, e *v1alpha1.Elastic) string {
+	if e.Rendezvous == nil || e.Rendezvous.Backend == "" {
+		return "c10d"
+	}
+	return e.Rendezvous.Backend
+}
+
+func rendezvousID(_ Member, e *v1alpha1.Elastic) string {
+	if e.Rendezvous == nil {
+		return ""
+	}
+	return e.Rendezvous.ID
+}
+
+func rendezvousConfig(_ Member, e *v1alpha1.Elastic) string {
+	if e.Rendezvous == nil {
+		return ""
+	}
+	var pairs []string
+	for _, s := range e.Rendezvous.Config {
+		pairs = append(pairs, s.Name+"="+s.Value)
+	}
+	return strings.Join(pairs, ",")
+}
+
+func maxRestarts(_ Member, e *v1alpha1.Elastic) string {
+	if e.MaxRestarts == nil {
+		return ""
+	}
+	return strconv.Itoa(int(*e.MaxRestarts))
+}

@@ -1,0 +1,60 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package names holds every name and label Millrace gives to objects. Names are computed from the owner, the role and
+// the index, so that two passes, or two managers, can never make two of a thing.
+package names
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+)
+
+// Labels and annotations of the objects Millrace makes.
+const (
+	ManagedBy = "app.kubernetes.io/managed-by"
+	AppName   = "app.kubernetes.io/name"
+	Instance  = "app.kubernetes.io/instance"
+	Component = "app.kubernetes.io/component"
+
+	// Manager is the value of ManagedBy.
+	Manager = "millrace"
+
+	// TrainingJob is the label with the name of the job a pod or Service belongs to.
+	TrainingJob = "millrace.dev/trainingjob"
+	// Role is the label with a pod's role in lower case.
+	Role = "millrace.dev/role"
+	// Index is the label with a pod's index in its role, from 0.
+	Index = "millrace.dev/index"
+	// Attempt is the label with the number of times a pod's replica was replaced before this pod, from 0.
+	Attempt = "millrace.dev/attempt"
+)
+
+// labelLength is the most a DNS label and a label value can hold.
+const labelLength = 63
+
+// Member is the name of a replica's pod and its host name: owner-role-index.
+func Member(owner, role string, index int) string {
+	return Short(owner + "-" + Lower(role) + "-" + strconv.Itoa(index))
+}
+
+// Host is the address of a pod behind its owner's headless Service.
+func Host(pod, service, namespace string) string {
+	return pod + "." + service + "." + namespace + ".svc"
+}
+
+// Lower is a role as names and labels write it.
+func Lower(role string) string { return strings.ToLower(role) }
+
+// Short is the name itself when it fits into a DNS label. A longer one is cut and ends in a hash of the whole, so that
+// two long names that begin alike stay apart.
+func Short(name string) string {
+	if len(name) <= labelLength {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	tail := "-" + hex.EncodeToString(sum[:4])
+	return strings.TrimRight(name[:labelLength-len(tail)], "-.") + tail
+}
