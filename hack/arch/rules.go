@@ -126,7 +126,7 @@ var nameRules = []nameRule{
 	},
 	{
 		name:  "environment",
-		place: place{below: product, except: []string{"cmd", "internal/cli"}},
+		place: place{below: product, except: []string{"cmd", "internal/cli", "internal/envtest"}},
 		pkg:   "os",
 		names: []string{"Getenv", "LookupEnv", "Environ", "ExpandEnv", "Args"},
 		why:   "only cmd reads the environment: take a value of internal/config",
