@@ -1,0 +1,163 @@
+# What can be done here: `make help`. Every target works on a clean clone on a machine with Go; up, images and what
+# needs them want root and a few Debian packages as well, and say which.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+module := github.com/millrace-ml/millrace
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+ldflags := -s -w -X $(module)/internal/version.Version=$(VERSION)
+
+# Binaries and images are kept outside the checkout, by version, and survive it.
+cache := $(or $(MILLRACE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace)
+
+# The local cluster is a program and a module of its own. It reads NODES, and CLUSTER, which may name another kind of
+# cluster to use: both may stand on make's command line.
+cluster := go run -C hack/cluster .
+export CLUSTER NODES
+
+# The tools of hack/tools/go.mod, built once for their versions and this Go.
+tools := $(cache)/tools/$(shell { cat hack/tools/go.sum; go env GOVERSION; } | sha256sum | cut -c1-16)
+controller-gen := $(tools)/controller-gen
+golangci-lint := $(tools)/golangci-lint-kube-api-linter
+kustomize := $(tools)/kustomize
+
+# Packages whose tests need a cluster, or an idle machine.
+slow := $(module)/test/(e2e|bench)(/|$$)
+
+# Shell that makes KUBEBUILDER_ASSETS point to kube-apiserver and etcd.
+define assets
+export KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-}" KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=60s
+[[ -n $$KUBEBUILDER_ASSETS ]] || KUBEBUILDER_ASSETS=$$($(cluster) assets)
+endef
+
+# Shell that makes kubectl and KUBECONFIG those of the cluster.
+define kubectl
+kubectl=$$($(cluster) bin kubectl)
+KUBECONFIG=$$($(cluster) kubeconfig)
+export KUBECONFIG
+endef
+
+##@ Start here
+
+.PHONY: help
+help: ## Print this
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## From nothing to a trained model: cluster, images, Millrace, a TrainingJob
+	@go run ./hack/demo
+
+.PHONY: test
+test: ## Vet, and run every test that needs no cluster
+	@$(assets)
+	go vet ./...
+	go test -C hack/cluster ./...
+	go test -timeout 20m $$(go list ./... | grep -v -E '$(slow)')
+
+.PHONY: verify
+verify: generate manifests lint ## Check what CI checks: generated files, lint, architecture, modules, nothing uncommitted
+	@go test ./hack/arch
+	for m in . hack/tools hack/cluster; do
+	  echo "go mod tidy -diff in $$m"
+	  go -C "$$m" mod tidy -diff
+	done
+	git diff --exit-code
+	untracked=$$(git ls-files --others --exclude-standard)
+	if [[ -n $$untracked ]]; then
+	  printf 'neither committed nor ignored:\n%s\n' "$$untracked" >&2
+	  exit 1
+	fi
+
+##@ Code
+
+.PHONY: generate
+generate: $(controller-gen) ## Generate deep copies
+	@$(controller-gen) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: $(controller-gen) $(kustomize) ## Generate the CRDs, the manager's role and config/install.yaml
+	@made=$$(mktemp -d)
+	trap 'rm -rf "$$made"' EXIT
+	$(controller-gen) crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir="$$made"
+	go run ./hack/crds -in "$$made" -out config/crd/bases
+	$(controller-gen) rbac:roleName=millrace-manager paths='./controllers/...;./internal/...' output:rbac:dir=config/rbac
+	$(kustomize) build config/default >"$$made/install.yaml"
+	cmp -s "$$made/install.yaml" config/install.yaml || cp "$$made/install.yaml" config/install.yaml
+
+.PHONY: fmt
+fmt: $(golangci-lint) ## Format
+	@$(golangci-lint) fmt
+
+.PHONY: lint
+lint: $(golangci-lint) ## Lint, the API with the Kubernetes API linter
+	@$(golangci-lint) fmt --diff
+	$(golangci-lint) run
+	cd hack/cluster && $(golangci-lint) run
+
+.PHONY: build
+build: ## Build bin/manager and bin/mill
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o bin/ ./cmd/manager ./cmd/mill
+
+.PHONY: envtest-assets
+envtest-assets: ## Build kube-apiserver and etcd for tests, and print where they are
+	@$(cluster) assets
+
+##@ Cluster
+
+.PHONY: up
+up: ## Start the local cluster (NODES=20 adds simulated nodes; CLUSTER=existing uses KUBECONFIG's)
+	@$(cluster) up $(if $(NODES),--nodes $(NODES))
+
+.PHONY: down
+down: ## Stop the local cluster and leave nothing behind
+	@$(cluster) down
+
+.PHONY: image
+image: ## Build the manager's image and import it into the running cluster
+	@$(cluster) images manager
+
+.PHONY: images
+images: ## Build every image and import them
+	@$(cluster) images
+
+.PHONY: deploy
+deploy: $(kustomize) ## Install config/default on the cluster and wait until it runs
+	@$(kubectl)
+	$(kustomize) build config/default | "$$kubectl" apply --server-side --force-conflicts -f -
+	"$$kubectl" -n millrace-system rollout status deployment/millrace-manager --timeout=180s
+
+# What users made stays: their objects go with the CRDs, and what is in the namespace with the namespace.
+.PHONY: undeploy
+undeploy: $(kustomize) ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes them too)
+	@$(kubectl)
+	$(kustomize) build config/default \
+	  | awk -v all='$(UNDEPLOY_CRDS)' 'BEGIN {RS = "---\n"} \
+	      all == "yes" || !/(^|\n)kind: (CustomResourceDefinition|Namespace|PersistentVolumeClaim)\n/ {printf "---\n%s", $$0}' \
+	  | "$$kubectl" delete --ignore-not-found -f -
+
+##@ Tests on a cluster
+
+.PHONY: e2e
+e2e: up images deploy ## Test on the local cluster, which is started when it is not there
+	@$(kubectl)
+	go test -count=1 -timeout 40m $(e2e-flags) ./test/e2e/...
+
+.PHONY: e2e-extended
+e2e-extended: e2e-flags := -tags extended
+e2e-extended: e2e ## The same, and with the systems Millrace works with
+
+.PHONY: bench
+bench: ## Measure against a plain client
+	@$(assets)
+	go test -count=1 -timeout 60m -v ./test/bench/...
+
+$(tools)/%:
+	@echo "building $*, once" >&2
+	go build -C hack/tools -trimpath -o $@ "$$(go list -C hack/tools -f '{{.ImportPath}}' tool | grep -E '/$*(/v[0-9]+)?$$')"
