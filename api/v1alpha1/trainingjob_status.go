@@ -156,7 +156,7 @@ type TrainingJobStatus struct {
 	// +optional
 	RestartCount int32 `json:"restartCount,omitempty"`
 
-	// restarts record the units (the job, a role, a replica) whose pods were replaced, how often, and the last cause.
+	// restarts record the units (the job, a role, a replica) that were restarted, how often, and the last cause.
 	// A pod is deleted for a restart only after the restart was recorded here.
 	// +listType=map
 	// +listMapKey=unit
@@ -225,6 +225,12 @@ type Restart struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Lost int32 `json:"lost,omitempty"`
+
+	// inPlace is the number of restarts the kubelet made in the pod that stands for the unit now. They are charged too,
+	// and become part of count when the pod is replaced.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	InPlace int32 `json:"inPlace,omitempty"`
 
 	// cause is the failure behind the last of them.
 	// +optional

@@ -106,3 +106,13 @@ func ElasticOf(j *v1alpha1.TrainingJob) *v1alpha1.Elastic {
 	}
 	return j.Spec.PyTorch.Elastic
 }
+
+// Instead is what a user sets instead of a variable of the contract.
+func (r Row) Instead(name string) string {
+	for _, v := range r.Env {
+		if v.Name == name {
+			return v.Instead
+		}
+	}
+	return ""
+}

@@ -143,3 +143,15 @@ func (m Member) Rank() int { return m.Role.Rank + m.Index }
 func (m Member) host(role *Role) string {
 	return names.Host(names.Member(m.Job.Name, role.Name, 0), m.Job.Name, m.Job.Namespace)
 }
+
+// Reserved are the variables of the contract that a member gets and a user must not set. One that the member does not get
+// is the user's: in a job without a Master, MASTER_ADDR may be set by hand.
+func (l *Layout) Reserved(m Member) []string {
+	var reserved []string
+	for _, v := range l.Row.Env {
+		if v.Instead != "" && v.Value(m) != "" {
+			reserved = append(reserved, v.Name)
+		}
+	}
+	return reserved
+}

@@ -1,0 +1,75 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/controllers/trainingjob"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/index"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// Options are settings of all controllers.
+type Options struct {
+	// MaxConcurrentReconciles is how many objects of a kind are worked on at once.
+	MaxConcurrentReconciles int
+}
+
+// kinds is the list of everything Millrace runs.
+var kinds = []func(ctrl.Manager, engine.Deps, int) error{
+	trainingjob.Setup,
+}
+
+// Setup adds every kind to a manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
+	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	deps := engine.Deps{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Recorder: mgr.GetEventRecorder(names.Manager), Clock: clock.RealClock{},
+	}
+	for _, setup := range kinds {
+		if err := setup(mgr, deps, opts.MaxConcurrentReconciles); err != nil {
+			return fmt.Errorf("setting up controllers: %w", err)
+		}
+	}
+	return nil
+}
+
+// Scheme knows every type the manager reads or writes.
+func Scheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("building the scheme: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+// CacheOptions keep the cache small: pods without what no plan reads, Services that are ours only.
+func CacheOptions() cache.Options {
+	return cache.Options{
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: {Transform: stripPod},
+			// Services keep their managed fields: the engine hands those of its Create to its Apply.
+			&corev1.Service{}: {Label: labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager}), Transform: keep},
+		},
+		DefaultTransform: cache.TransformStripManagedFields(),
+	}
+}

@@ -1,0 +1,66 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+)
+
+// keep is the transform that transforms nothing, where the default would.
+func keep(o any) (any, error) { return o, nil }
+
+// stripPod keeps of a pod what plans read: whose it is, where it runs, what it asks for, how it is. One informer holds
+// one form of an object, and a cluster may have 100,000 pods that are not ours.
+func stripPod(o any) (any, error) {
+	p, ok := o.(*corev1.Pod)
+	if !ok {
+		return o, nil
+	}
+	p.ManagedFields = nil
+	p.Annotations = nil
+	for key := range p.Labels {
+		if !strings.HasPrefix(key, v1alpha1.Group+"/") {
+			delete(p.Labels, key)
+		}
+	}
+	p.Spec = corev1.PodSpec{
+		NodeName: p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy, Containers: stripContainers(p.Spec.Containers),
+		InitContainers: stripContainers(p.Spec.InitContainers),
+	}
+	p.Status = corev1.PodStatus{
+		Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message, Conditions: stripConditions(p.Status.Conditions),
+		ContainerStatuses: stripStatuses(p.Status.ContainerStatuses), InitContainerStatuses: stripStatuses(p.Status.InitContainerStatuses),
+	}
+	return p, nil
+}
+
+func stripContainers(containers []corev1.Container) []corev1.Container {
+	stripped := make([]corev1.Container, len(containers))
+	for i, c := range containers {
+		stripped[i] = corev1.Container{Name: c.Name, Resources: c.Resources, RestartPolicy: c.RestartPolicy}
+	}
+	return stripped
+}
+
+// stripConditions drops the times of probes, which change without anything having happened.
+func stripConditions(conditions []corev1.PodCondition) []corev1.PodCondition {
+	for i := range conditions {
+		conditions[i].LastProbeTime.Reset()
+	}
+	return conditions
+}
+
+func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
+	stripped := make([]corev1.ContainerStatus, len(statuses))
+	for i, s := range statuses {
+		stripped[i] = corev1.ContainerStatus{
+			Name: s.Name, State: s.State, LastTerminationState: s.LastTerminationState, Ready: s.Ready, RestartCount: s.RestartCount,
+		}
+	}
+	return stripped
+}

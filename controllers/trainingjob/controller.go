@@ -1,0 +1,94 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/index"
+)
+
+// Name is the kind's name.
+const Name = "TrainingJob"
+
+// Kind is the TrainingJob as the engine runs it.
+func Kind() engine.Kind[*v1alpha1.TrainingJob, World] {
+	return engine.Kind[*v1alpha1.TrainingJob, World]{
+		Observe: observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
+		Announce: []engine.Announcement{
+			{Condition: v1alpha1.ConditionAccepted, Status: no, Type: corev1.EventTypeWarning},
+			{Condition: v1alpha1.ConditionScheduled, Status: no, Type: corev1.EventTypeWarning},
+			{Condition: v1alpha1.ConditionRunning, Status: no, Reasons: []string{v1alpha1.ReasonPodCannotStart}, Type: corev1.EventTypeWarning},
+			{Condition: v1alpha1.ConditionRunning, Status: yes, Type: corev1.EventTypeNormal},
+			{Condition: v1alpha1.ConditionRestarting, Status: yes, Type: corev1.EventTypeWarning},
+			{Condition: v1alpha1.ConditionSuspended, Status: yes, Type: corev1.EventTypeNormal},
+			{Condition: v1alpha1.ConditionSucceeded, Status: yes, Type: corev1.EventTypeNormal},
+			{Condition: v1alpha1.ConditionSucceeded, Status: no, Type: corev1.EventTypeWarning},
+		},
+	}
+}
+
+// observe reads the pods of a job from the cache.
+func observe(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) (World, error) {
+	var pods corev1.PodList
+	err := c.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingFields{index.OwnerUID: string(job.UID)})
+	return World{Pods: pods.Items}, err
+}
+
+// steps on a normal way: a status that only takes one of them may be stored together with the next.
+var steps = []string{
+	v1alpha1.ReasonCreatingPods, v1alpha1.ReasonWaitingForScheduler, v1alpha1.ReasonAllScheduled, v1alpha1.ReasonPodsStarting,
+	v1alpha1.ReasonProgressing,
+}
+
+// canWait is true when only counts changed, or conditions took a step on the normal way to running.
+func canWait(before, after *v1alpha1.TrainingJob) bool {
+	if before.Status.ObservedGeneration != after.Status.ObservedGeneration ||
+		!equality.Semantic.DeepEqual(before.Status.Restarts, after.Status.Restarts) {
+		return false
+	}
+	for _, c := range after.Status.Conditions {
+		i := slices.IndexFunc(before.Status.Conditions, func(old metav1.Condition) bool { return old.Type == c.Type })
+		if i < 0 {
+			return false
+		}
+		old := before.Status.Conditions[i]
+		changed := old.Status != c.Status || old.Reason != c.Reason
+		if changed && !slices.Contains(steps, c.Reason) {
+			return false
+		}
+	}
+	return true
+}
+
+// Setup adds the kind to a manager.
+func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
+	return builder.ControllerManagedBy(mgr).
+		For(&v1alpha1.TrainingJob{}).
+		Owns(&corev1.Pod{}, builder.WithPredicates(changed)).
+		Owns(&corev1.Service{}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), engine.New(Name, Kind(), deps)))
+}
+
+// changed lets through updates of pods in what the cache keeps of them.
+var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	old, now := e.ObjectOld.DeepCopyObject().(client.Object), e.ObjectNew
+	old.SetResourceVersion(now.GetResourceVersion())
+	return !equality.Semantic.DeepEqual(old, now)
+}}

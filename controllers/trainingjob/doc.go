@@ -1,0 +1,30 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package trainingjob runs TrainingJobs. A job owns one headless Service, which gives every pod a host name, and one pod
+// for each replica of each role, created in rank order.
+//
+//	              refused: Accepted=False, nothing is made
+//	             /
+//	(new) ------+---> starting ---> running ---> succeeded ---> deleted after
+//	                  ^  ^    \    /   |  \                     ttlSecondsAfterFinished
+//	                  |  |     restarting  +---> failed  -----> (the same)
+//	                  |  +---------+
+//	                  +-- suspended <-- spec.runPolicy.suspend, from any state but the last two
+//
+// What is decided comes from the pods that exist, in this order: did the role that decides succeed; is the job
+// suspended; did a replica fail for good; is the restart budget spent; has the deadline passed. Three things only are taken from the
+// status, because the pods cannot tell them once they are gone: how the job ended, when it started, and which units were
+// restarted how often. Each is stored before anything is done about it. A failed pod is deleted only when its failure
+// has been counted in status.restarts; the attempt its replacement carries as a label is the sum of the counts of its
+// replica, its role and its job, and a pod of an earlier attempt is one to delete. Pods are cleaned up only when the end
+// of the job is stored. A manager that dies between any two writes thus neither counts a failure twice nor forgets it.
+//
+// Pods that were deleted, evicted or lost with their node are replaced without being charged to the restart budget.
+//
+// +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+package trainingjob

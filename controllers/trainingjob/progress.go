@@ -1,0 +1,170 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/framework"
+)
+
+// progress are the conditions of a job that has not finished.
+func (s *state) progress() []metav1.Condition {
+	running, restarting := s.running(), s.restarting()
+	return []metav1.Condition{
+		s.accepted(),
+		s.scheduled(),
+		running,
+		restarting,
+		s.suspension(),
+		s.inProgress(running, restarting),
+		s.reconciling(running),
+		condition(v1alpha1.ConditionStalled, no, v1alpha1.ReasonHealthy, "Nothing stands in the way for good."),
+	}
+}
+
+func (s *state) accepted() metav1.Condition {
+	message := fmt.Sprintf("The job runs %d pods.", s.layout.Size())
+	if role, _ := s.layout.Decider(); s.layout.Row.Framework == v1alpha1.PyTorch && role.Name != "Master" && framework.ElasticOf(s.job) == nil {
+		message += " It has neither a Master nor spec.pytorch.elastic, so its pods get no MASTER_ADDR: name the rendezvous in their arguments, or add a Master."
+	}
+	return condition(v1alpha1.ConditionAccepted, yes, v1alpha1.ReasonAccepted, message)
+}
+
+// scheduled: every pod has a node. The first pod that cannot have one is named.
+func (s *state) scheduled() metav1.Condition {
+	kind := v1alpha1.ConditionScheduled
+	if suspended(s.job) {
+		return condition(kind, unknown, v1alpha1.ReasonSuspended, "The job is suspended.")
+	}
+	if r, message, found := s.find(func(p *corev1.Pod) (string, bool) { return unschedulable(p) }); found {
+		return condition(kind, no, v1alpha1.ReasonUnschedulable, fmt.Sprintf("Pod %s has no node: %s", r.Name(), message))
+	}
+	if slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.current() }) {
+		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, "Pods are being created.")
+	}
+	if slices.ContainsFunc(s.replicas, func(r replica) bool { return r.pod.Spec.NodeName == "" }) {
+		return condition(kind, unknown, v1alpha1.ReasonWaitingForScheduler, "Pods wait for the scheduler.")
+	}
+	return condition(kind, yes, v1alpha1.ReasonAllScheduled, "Every pod has a node.")
+}
+
+// running: every pod runs or has succeeded. If not, the first obstacle is named.
+func (s *state) running() metav1.Condition {
+	kind := v1alpha1.ConditionRunning
+	if suspended(s.job) {
+		return condition(kind, no, v1alpha1.ReasonSuspended, "The job is suspended.")
+	}
+	if _, message, found := s.find(cannotStart); found {
+		return condition(kind, no, v1alpha1.ReasonPodCannotStart, message)
+	}
+	if s.allRunning() {
+		return condition(kind, yes, v1alpha1.ReasonAllRunning, "Every pod runs or has succeeded.")
+	}
+	if c := s.scheduled(); c.Status != yes {
+		return condition(kind, no, c.Reason, c.Message)
+	}
+	return condition(kind, no, v1alpha1.ReasonPodsStarting, "Pods are starting.")
+}
+
+// find returns the first replica in rank order of whose pod something can be said.
+func (s *state) find(ask func(*corev1.Pod) (string, bool)) (replica, string, bool) {
+	for _, r := range s.replicas {
+		if !r.current() {
+			continue
+		}
+		if message, found := ask(r.pod); found {
+			return r, message, true
+		}
+	}
+	return replica{}, "", false
+}
+
+// onTheWay are the reasons for which a container waits that pass by themselves, or that restarts explain.
+var onTheWay = []string{"", "ContainerCreating", "PodInitializing", "CrashLoopBackOff"}
+
+// cannotStart says which container of a pod cannot start and why: an image that cannot be had, a secret or key that is
+// not there, a command that does not exist.
+func cannotStart(p *corev1.Pod) (string, bool) {
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if c.State.Waiting == nil || slices.Contains(onTheWay, c.State.Waiting.Reason) {
+			continue
+		}
+		return fmt.Sprintf("Pod %s, container %s cannot start: %s: %s", p.Name, c.Name, c.State.Waiting.Reason, c.State.Waiting.Message), true
+	}
+	return "", false
+}
+
+// restarting: a failure is being retried, or a pod that ran is gone.
+func (s *state) restarting() metav1.Condition {
+	kind := v1alpha1.ConditionRestarting
+	if suspended(s.job) {
+		return condition(kind, no, v1alpha1.ReasonSuspended, "The job is suspended.")
+	}
+	for _, r := range s.replicas {
+		if r.running() || r.succeeded() {
+			continue
+		}
+		if c, hit := s.retrying(r); hit {
+			return c
+		}
+	}
+	return condition(kind, no, v1alpha1.ReasonNotRestarting, "Nothing that failed is being retried.")
+}
+
+func (s *state) retrying(r replica) (metav1.Condition, bool) {
+	kind := v1alpha1.ConditionRestarting
+	if r.current() && inPlace(r.pod) > 0 {
+		return condition(kind, yes, v1alpha1.ReasonReplicaFailed, sentence(explain(r.pod, r.Role.Main))+"."), true
+	}
+	rec := record(s.job, unitOf(r.Member))
+	if rec != nil && rec.Cause != nil && r.attempt > 0 {
+		return condition(kind, yes, v1alpha1.ReasonReplicaFailed, sentence(rec.Cause)+"."), true
+	}
+	if s.job.Status.RunningTime != nil && !r.current() {
+		return condition(kind, yes, v1alpha1.ReasonReplicaLost, fmt.Sprintf("Pod %s is gone and is being replaced.", r.Name())), true
+	}
+	return metav1.Condition{}, false
+}
+
+func (s *state) suspension() metav1.Condition {
+	kind := v1alpha1.ConditionSuspended
+	if !suspended(s.job) {
+		return condition(kind, no, v1alpha1.ReasonNotSuspended, "spec.runPolicy.suspend is not true.")
+	}
+	if s.anyPod() {
+		return condition(kind, no, v1alpha1.ReasonSuspending, "Pods are ending.")
+	}
+	return condition(kind, yes, v1alpha1.ReasonSuspended, "The job has no pods while spec.runPolicy.suspend is true.")
+}
+
+func (s *state) anyPod() bool {
+	return len(s.surplus) > 0 || slices.ContainsFunc(s.replicas, func(r replica) bool { return r.pod != nil })
+}
+
+// inProgress is the root before the end: its reason and message are those of what the job waits for.
+func (s *state) inProgress(running, restarting metav1.Condition) metav1.Condition {
+	kind := v1alpha1.ConditionSucceeded
+	switch {
+	case restarting.Status == yes && running.Reason != v1alpha1.ReasonPodCannotStart:
+		return condition(kind, unknown, restarting.Reason, restarting.Message)
+	case running.Status != yes:
+		return condition(kind, unknown, running.Reason, running.Message)
+	}
+	return condition(kind, unknown, v1alpha1.ReasonInProgress, "The job is running.")
+}
+
+// reconciling as kstatus reads it: a job that runs is current, as a batch Job is; so is one that is suspended.
+func (s *state) reconciling(running metav1.Condition) metav1.Condition {
+	kind := v1alpha1.ConditionReconciling
+	if running.Status == yes || suspended(s.job) && !s.anyPod() {
+		return condition(kind, no, running.Reason, running.Message)
+	}
+	return condition(kind, yes, v1alpha1.ReasonProgressing, running.Message)
+}

@@ -1,0 +1,278 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// Report writes what is known of a job into its status. It is pure.
+func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
+	if ended(job) {
+		recount(look(job, w, now))
+		return
+	}
+	if o, refused := accept(job); refused {
+		set(job, rejected(o)...)
+		job.Status.Phase = v1alpha1.PhaseRejected
+		return
+	}
+	s := look(job, w, now)
+	v, over := s.verdict()
+	if !over && !suspended(job) {
+		s.recordFailures()
+		s = look(job, w, now)
+	}
+	s.times()
+	s.recordInPlace()
+	recount(s)
+	set(job, s.progress()...)
+	s.failure()
+	if over {
+		s.finish(v)
+	}
+	job.Status.Phase = phase(job)
+}
+
+// set puts conditions in their fixed order, replacing those of the same type.
+func set(job *v1alpha1.TrainingJob, conditions ...metav1.Condition) {
+	for _, c := range conditions {
+		i := slices.IndexFunc(job.Status.Conditions, func(old metav1.Condition) bool { return old.Type == c.Type })
+		if i < 0 {
+			job.Status.Conditions = append(job.Status.Conditions, c)
+			continue
+		}
+		c.LastTransitionTime = job.Status.Conditions[i].LastTransitionTime
+		job.Status.Conditions[i] = c
+	}
+}
+
+func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
+}
+
+// Statuses in short, for the tables below.
+const (
+	yes     = metav1.ConditionTrue
+	no      = metav1.ConditionFalse
+	unknown = metav1.ConditionUnknown
+)
+
+func rejected(o objection) []metav1.Condition {
+	const nothing = "Nothing is done for a job that is not accepted."
+	return []metav1.Condition{
+		condition(v1alpha1.ConditionAccepted, no, o.reason, o.message),
+		condition(v1alpha1.ConditionScheduled, unknown, o.reason, nothing),
+		condition(v1alpha1.ConditionRunning, no, o.reason, nothing),
+		condition(v1alpha1.ConditionRestarting, no, v1alpha1.ReasonNotRestarting, nothing),
+		condition(v1alpha1.ConditionSuspended, no, v1alpha1.ReasonNotSuspended, nothing),
+		condition(v1alpha1.ConditionSucceeded, unknown, o.reason, o.message),
+		condition(v1alpha1.ConditionReconciling, no, o.reason, nothing),
+		condition(v1alpha1.ConditionStalled, yes, o.reason, o.message),
+	}
+}
+
+// times records when the job started and when all of it first ran. A suspended job starts anew when it is resumed.
+func (s *state) times() {
+	st := &s.job.Status
+	switch {
+	case suspended(s.job):
+		st.StartTime, st.RunningTime = nil, nil
+		return
+	case st.StartTime == nil:
+		st.StartTime = s.stamp()
+	}
+	if st.RunningTime == nil && s.allRunning() {
+		st.RunningTime = s.stamp()
+	}
+}
+
+// stamp is now at the precision the API stores.
+func (s *state) stamp() *metav1.Time { return ptr.To(metav1.NewTime(s.now.Truncate(time.Second))) }
+
+func (s *state) allRunning() bool {
+	return !slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.running() && !r.succeeded() })
+}
+
+// recount counts pods by role, restarts, and what the scale subresource reads.
+func recount(s *state) {
+	st := &s.job.Status
+	ready, restarts := 0, int32(0)
+	st.Roles = nil
+	for _, role := range s.job.Spec.Roles {
+		st.Roles = append(st.Roles, s.tally(role.Name))
+	}
+	for _, r := range s.replicas {
+		if r.running() || r.succeeded() {
+			ready++
+		}
+	}
+	for _, rec := range st.Restarts {
+		restarts += rec.Count + rec.Lost + rec.InPlace
+	}
+	st.Ready = fmt.Sprintf("%d/%d", ready, len(s.replicas))
+	// A count that fell when pods are cleaned up would deny restarts that happened.
+	st.RestartCount = max(restarts, st.RestartCount)
+	if framework.ElasticOf(s.job) != nil {
+		st.Elastic = s.scale()
+	}
+}
+
+func (s *state) tally(role string) v1alpha1.RoleStatus {
+	t := v1alpha1.RoleStatus{Name: role}
+	wanted := int32(0)
+	for _, r := range s.replicas {
+		if r.Role.Name != role {
+			continue
+		}
+		wanted++
+		switch {
+		case r.running():
+			t.Running++
+		case r.succeeded():
+			t.Succeeded++
+		case r.failed():
+			t.Failed++
+		case r.current():
+			t.Pending++
+		}
+	}
+	t.Replicas = &wanted
+	return t
+}
+
+func (s *state) scale() *v1alpha1.ElasticStatus {
+	exist := int32(0)
+	for _, r := range s.replicas {
+		if r.Role.Name == "Worker" && r.current() {
+			exist++
+		}
+	}
+	return &v1alpha1.ElasticStatus{
+		Replicas: &exist,
+		Selector: names.TrainingJob + "=" + s.job.Name + "," + names.Role + "=worker",
+	}
+}
+
+// failure keeps the cause of the last restart in sight.
+func (s *state) failure() {
+	var last *v1alpha1.Failure
+	for _, rec := range s.job.Status.Restarts {
+		if rec.Cause != nil && (last == nil || timeOf(last).Before(timeOf(rec.Cause))) {
+			last = rec.Cause
+		}
+	}
+	if last != nil {
+		s.job.Status.Failure = last.DeepCopy()
+	}
+}
+
+// finish writes the end of the job. It is never taken back.
+func (s *state) finish(v verdict) {
+	s.job.Status.CompletionTime = s.stamp()
+	status, stalled := yes, condition(v1alpha1.ConditionStalled, no, v1alpha1.ReasonFinished, "The job has succeeded.")
+	if !v.succeeded {
+		status, stalled = no, condition(v1alpha1.ConditionStalled, yes, v.reason, v.message)
+		if v.failure != nil {
+			s.job.Status.Failure = v.failure
+		}
+	}
+	set(
+		s.job,
+		condition(v1alpha1.ConditionRunning, no, v1alpha1.ReasonFinished, "The job has finished."),
+		condition(v1alpha1.ConditionRestarting, no, v1alpha1.ReasonFinished, "The job has finished."),
+		condition(v1alpha1.ConditionSucceeded, status, v.reason, v.message),
+		condition(v1alpha1.ConditionReconciling, no, v1alpha1.ReasonFinished, "The job has finished."),
+		stalled,
+	)
+}
+
+// phase sums the conditions up in one word.
+func phase(job *v1alpha1.TrainingJob) string {
+	summary := []struct {
+		kind   string
+		status metav1.ConditionStatus
+		phase  string
+	}{
+		{v1alpha1.ConditionSucceeded, yes, v1alpha1.PhaseSucceeded},
+		{v1alpha1.ConditionSucceeded, no, v1alpha1.PhaseFailed},
+		{v1alpha1.ConditionAccepted, no, v1alpha1.PhaseRejected},
+		{v1alpha1.ConditionSuspended, yes, v1alpha1.PhaseSuspended},
+		{v1alpha1.ConditionRestarting, yes, v1alpha1.PhaseRestarting},
+		{v1alpha1.ConditionRunning, yes, v1alpha1.PhaseRunning},
+		{v1alpha1.ConditionScheduled, yes, v1alpha1.PhaseStarting},
+	}
+	for _, line := range summary {
+		for _, c := range job.Status.Conditions {
+			if c.Type == line.kind && c.Status == line.status {
+				return line.phase
+			}
+		}
+	}
+	return v1alpha1.PhasePending
+}
+
+// Refuse writes into the status what the API server would not take. It is pure.
+func Refuse(job *v1alpha1.TrainingJob, refused []engine.Refusal) {
+	if ended(job) {
+		return
+	}
+	slices.SortFunc(refused, func(a, b engine.Refusal) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	first := refused[0]
+	message := fmt.Sprintf("%s %s could not be made: %s", first.Kind, first.Name, first.Message)
+	switch first.Cause {
+	case engine.Taken:
+		message += ". Rename the job, or remove what is in the way."
+		set(job, condition(v1alpha1.ConditionAccepted, no, v1alpha1.ReasonNameTaken, message), stuck(v1alpha1.ReasonNameTaken, message), idle(v1alpha1.ReasonNameTaken))
+	case engine.Quota:
+		set(job, condition(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonQuotaExceeded, message))
+	default:
+		set(job, condition(v1alpha1.ConditionAccepted, no, v1alpha1.ReasonRefused, message), stuck(v1alpha1.ReasonRefused, message), idle(v1alpha1.ReasonRefused))
+	}
+	for _, kind := range []string{v1alpha1.ConditionRunning, v1alpha1.ConditionSucceeded} {
+		set(job, condition(kind, statusOf(job, kind), reasonOf(first.Cause), message))
+	}
+	job.Status.Phase = phase(job)
+}
+
+func stuck(reason, message string) metav1.Condition {
+	return condition(v1alpha1.ConditionStalled, yes, reason, message)
+}
+
+func idle(reason string) metav1.Condition {
+	return condition(v1alpha1.ConditionReconciling, no, reason, "It is tried again every 30 seconds.")
+}
+
+func reasonOf(c engine.Cause) string {
+	switch c {
+	case engine.Taken:
+		return v1alpha1.ReasonNameTaken
+	case engine.Quota:
+		return v1alpha1.ReasonQuotaExceeded
+	default:
+		return v1alpha1.ReasonRefused
+	}
+}
+
+func statusOf(job *v1alpha1.TrainingJob, kind string) metav1.ConditionStatus {
+	for _, c := range job.Status.Conditions {
+		if c.Type == kind {
+			return c.Status
+		}
+	}
+	return unknown
+}

@@ -1,0 +1,54 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package index declares every index of the cache.
+package index
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
+const OwnerUID = "metadata.ownerReferences.controller.uid"
+
+// indexes is the table of all indexes.
+var indexes = []struct {
+	object client.Object
+	field  string
+	values client.IndexerFunc
+}{
+	{&corev1.Pod{}, OwnerUID, ownerUID},
+}
+
+// Add declares the indexes to a cache.
+func Add(ctx context.Context, indexer client.FieldIndexer) error {
+	for _, i := range indexes {
+		if err := indexer.IndexField(ctx, i.object, i.field, i.values); err != nil {
+			return fmt.Errorf("adding index %s: %w", i.field, err)
+		}
+	}
+	return nil
+}
+
+// Values are the values of an index for an object; fakes of the cache use it.
+func Values(field string) client.IndexerFunc {
+	for _, i := range indexes {
+		if i.field == field {
+			return i.values
+		}
+	}
+	return func(client.Object) []string { return nil }
+}
+
+func ownerUID(o client.Object) []string {
+	ref := metav1.GetControllerOfNoCopy(o)
+	if ref == nil {
+		return nil
+	}
+	return []string{string(ref.UID)}
+}
