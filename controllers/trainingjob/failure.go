@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
@@ -61,17 +60,12 @@ func lost(p *corev1.Pod) bool {
 	})
 }
 
-// crashed returns the container of a pod that the kubelet is to start again after a failure, and true if there is one.
-func crashed(p *corev1.Pod) (*corev1.ContainerStatus, bool) {
-	for i := range p.Status.ContainerStatuses {
-		c := &p.Status.ContainerStatuses[i]
+// crashed is true for a pod with a container that failed and does not run again yet.
+func crashed(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
 		waiting := c.State.Waiting != nil && c.State.Waiting.Reason == "CrashLoopBackOff"
-		ended := c.State.Terminated != nil && c.State.Terminated.ExitCode != 0
-		if waiting || ended {
-			return c, true
-		}
-	}
-	return nil, false
+		return waiting || c.State.Terminated != nil && c.State.Terminated.ExitCode != 0
+	})
 }
 
 // explain finds the root cause in a pod: the container that failed first, init containers included.
@@ -83,11 +77,11 @@ func explain(p *corev1.Pod, main int) *v1alpha1.Failure {
 		return f
 	}
 	f.Container = name
-	f.ExitCode = ptr.To(end.ExitCode)
+	f.ExitCode = new(end.ExitCode)
 	f.Signal = signal(end)
 	f.Reason = cmp.Or(f.Reason, clip(end.Reason, 128))
 	f.Message = cmp.Or(f.Message, tail(end.Message))
-	f.Time = ptr.To(end.FinishedAt)
+	f.Time = new(end.FinishedAt)
 	if end.FinishedAt.IsZero() {
 		f.Time = lastChange(p)
 	}

@@ -35,9 +35,8 @@ func Plan(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		return engine.Plan{}
 	}
 	s := look(job, w, now)
-	if v, over := s.verdict(); over {
+	if _, over := s.verdict(); over {
 		// What is left to do waits until the status says so: it removes the evidence.
-		_ = v
 		return engine.Plan{}
 	}
 	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: s.untilDeadline()}
@@ -102,8 +101,7 @@ func toClean(job *v1alpha1.TrainingJob) func(*corev1.Pod) bool {
 
 // restless is true for a pod whose failing container the kubelet would start again and again, job or no job.
 func restless(p *corev1.Pod) bool {
-	_, failing := crashed(p)
-	return failing && !finished(p) && p.Spec.RestartPolicy != corev1.RestartPolicyNever
+	return crashed(p) && !finished(p) && p.Spec.RestartPolicy != corev1.RestartPolicyNever
 }
 
 func anyPod(*corev1.Pod) bool { return true }

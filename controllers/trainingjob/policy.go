@@ -247,7 +247,7 @@ func ended(job *v1alpha1.TrainingJob) bool {
 func unschedulable(p *corev1.Pod) (string, bool) {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-			return c.Message, true
+			return fmt.Sprintf("Pod %s has no node: %s", p.Name, c.Message), true
 		}
 	}
 	return "", false

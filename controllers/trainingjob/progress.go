@@ -43,8 +43,8 @@ func (s *state) scheduled() metav1.Condition {
 	if suspended(s.job) {
 		return condition(kind, unknown, v1alpha1.ReasonSuspended, "The job is suspended.")
 	}
-	if r, message, found := s.find(func(p *corev1.Pod) (string, bool) { return unschedulable(p) }); found {
-		return condition(kind, no, v1alpha1.ReasonUnschedulable, fmt.Sprintf("Pod %s has no node: %s", r.Name(), message))
+	if message, found := s.find(unschedulable); found {
+		return condition(kind, no, v1alpha1.ReasonUnschedulable, message)
 	}
 	if slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.current() }) {
 		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, "Pods are being created.")
@@ -61,7 +61,7 @@ func (s *state) running() metav1.Condition {
 	if suspended(s.job) {
 		return condition(kind, no, v1alpha1.ReasonSuspended, "The job is suspended.")
 	}
-	if _, message, found := s.find(cannotStart); found {
+	if message, found := s.find(cannotStart); found {
 		return condition(kind, no, v1alpha1.ReasonPodCannotStart, message)
 	}
 	if s.allRunning() {
@@ -74,16 +74,16 @@ func (s *state) running() metav1.Condition {
 }
 
 // find returns the first replica in rank order of whose pod something can be said.
-func (s *state) find(ask func(*corev1.Pod) (string, bool)) (replica, string, bool) {
+func (s *state) find(ask func(*corev1.Pod) (string, bool)) (string, bool) {
 	for _, r := range s.replicas {
 		if !r.current() {
 			continue
 		}
 		if message, found := ask(r.pod); found {
-			return r, message, true
+			return message, true
 		}
 	}
-	return replica{}, "", false
+	return "", false
 }
 
 // onTheWay are the reasons for which a container waits that pass by themselves, or that restarts explain.

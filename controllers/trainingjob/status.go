@@ -10,7 +10,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
@@ -100,7 +99,7 @@ func (s *state) times() {
 }
 
 // stamp is now at the precision the API stores.
-func (s *state) stamp() *metav1.Time { return ptr.To(metav1.NewTime(s.now.Truncate(time.Second))) }
+func (s *state) stamp() *metav1.Time { return new(metav1.NewTime(s.now.Truncate(time.Second))) }
 
 func (s *state) allRunning() bool {
 	return !slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.running() && !r.succeeded() })

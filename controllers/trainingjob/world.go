@@ -68,11 +68,7 @@ func (r replica) current() bool { return r.pod != nil && !r.superseded() && !ter
 
 // running is true for a pod whose containers run; one between two starts does not.
 func (r replica) running() bool {
-	if !r.current() || r.pod.Status.Phase != corev1.PodRunning {
-		return false
-	}
-	_, failing := crashed(r.pod)
-	return !failing
+	return r.current() && r.pod.Status.Phase == corev1.PodRunning && !crashed(r.pod)
 }
 
 func (r replica) succeeded() bool { return r.current() && r.pod.Status.Phase == corev1.PodSucceeded }

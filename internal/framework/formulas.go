@@ -18,10 +18,10 @@ import (
 
 func constant(value string) Formula { return func(Member) string { return value } }
 
-// onlyWith is the formula in jobs that have the role.
-func onlyWith(role string, f Formula) Formula {
+// withMaster is the formula in jobs that have a Master: without one nobody listens at the address.
+func withMaster(f Formula) Formula {
 	return func(m Member) string {
-		if m.Find(role) == nil {
+		if m.Find("Master") == nil {
 			return ""
 		}
 		return f(m)
