@@ -5,6 +5,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,9 +13,10 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
@@ -28,30 +30,58 @@ type deeds struct {
 	refusals []Refusal
 	errs     []error
 	again    time.Duration
+	// conflict is true when a write met a newer version than the one that was decided on.
+	conflict bool
 }
 
-// act carries out a plan in the fixed order. A write that fails stops no other write, but for creates, which stop at the
-// first failing batch: what one pod of a job is refused, the next will be too.
-func (r *Reconciler[T, W]) act(ctx context.Context, owner T, plan Plan) *deeds {
+// act carries out a plan in the fixed order. A write that fails stops no other write, but for creates. They stop at the
+// first failing batch: what one pod of a job is refused, the next will be too. And they wait for what is applied: pods
+// without the Service that gives them names would only hold their nodes.
+func (r *Reconciler[T, W]) act(ctx context.Context, owner T, m *memory, plan Plan) *deeds {
 	did := &deeds{}
 	for _, out := range each(ctx, plan.Delete, r.remove) {
 		did.note(out)
 	}
+	applied := true
 	for _, object := range plan.Apply {
-		did.note(outcome{verb: "apply", step: Step{Object: object}, err: r.applier.apply(ctx, owner.GetUID(), object)})
+		out := r.apply(ctx, owner, m, object)
+		applied = applied && out.err == nil
+		did.note(out)
 	}
 	for _, out := range each(ctx, plan.Patch, r.patch) {
 		did.note(out)
 	}
-	for _, out := range slowStart(ctx, plan.Create, func(ctx context.Context, s Step) outcome {
-		return r.create(ctx, owner, s)
-	}) {
-		did.note(out)
+	if applied {
+		create := func(ctx context.Context, s Step) outcome { return r.create(ctx, owner, m, s) }
+		for _, out := range slowStart(ctx, plan.Create, create) {
+			did.note(out)
+		}
 	}
 	for _, refused := range did.refusals {
 		writes.WithLabelValues(r.name, refused.Verb, "refused").Inc()
 	}
+	m.keep(wanted(plan))
 	return did
+}
+
+func wanted(plan Plan) map[childKey]bool {
+	keys := map[childKey]bool{}
+	for _, o := range plan.Apply {
+		keys[keyOf(o)] = true
+	}
+	for _, s := range plan.Create {
+		keys[keyOf(s.Object)] = true
+	}
+	return keys
+}
+
+func (r *Reconciler[T, W]) apply(ctx context.Context, owner T, m *memory, o Object) outcome {
+	wrote, err := r.applier.apply(ctx, owner, m, o)
+	out := outcome{verb: "apply", step: Step{Object: o}, err: err, none: !wrote}
+	if wrote {
+		r.wrote(ctx, "apply", out.step, err)
+	}
+	return out
 }
 
 // outcome is one write and what came of it.
@@ -71,7 +101,11 @@ func (d *deeds) note(out outcome) {
 		return
 	}
 	if errors.Is(out.err, errWait) {
-		d.again = soonest(d.again, 5*time.Second)
+		d.again = soonest(d.again, goneAgain)
+		return
+	}
+	if apierrors.IsConflict(out.err) {
+		d.conflict = true
 		return
 	}
 	cause, ok := causeOf(out.err)
@@ -97,6 +131,8 @@ func causeOf(err error) (Cause, bool) {
 	switch {
 	case errors.Is(err, errTaken):
 		return Taken, true
+	case apierrors.IsRequestEntityTooLargeError(err):
+		return Invalid, true
 	case apierrors.IsForbidden(err) && quotaRefused(err):
 		return Quota, true
 	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
@@ -105,7 +141,7 @@ func causeOf(err error) (Cause, bool) {
 		return Forbidden, true
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return Invalid, true
-	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
+	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err), meta.IsNoMatchError(err):
 		return Missing, true
 	}
 	return "", false
@@ -132,10 +168,14 @@ func describe(o Object) string { return kindOf(o) + " " + o.GetNamespace() + "/"
 
 func (r *Reconciler[T, W]) remove(ctx context.Context, s Step) outcome {
 	uid := s.Object.GetUID()
+	if uid == "" {
+		return outcome{verb: "delete", step: s, err: errors.New("planned without the UID of what was seen")}
+	}
 	err := r.deps.Client.Delete(ctx, s.Object.(client.Object), &client.DeleteOptions{
-		Preconditions:      &metav1.Preconditions{UID: &uid},
-		GracePeriodSeconds: s.Grace,
-		PropagationPolicy:  ptr.To(metav1.DeletePropagationBackground),
+		Preconditions:                    &metav1.Preconditions{UID: &uid},
+		GracePeriodSeconds:               s.Grace,
+		PropagationPolicy:                new(metav1.DeletePropagationBackground),
+		DisableReadYourWritesConsistency: r.applier.blind(s.Object),
 	})
 	// A conflict means that another object has the name by now: the one we meant is gone.
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
@@ -146,30 +186,65 @@ func (r *Reconciler[T, W]) remove(ctx context.Context, s Step) outcome {
 }
 
 func (r *Reconciler[T, W]) patch(ctx context.Context, s Step) outcome {
-	object, patch := s.Object.(client.Object), client.RawPatch(types.StrategicMergePatchType, s.Data)
-	var err error
+	data, err := onlyTo(s.Object.GetUID(), s.Data)
+	if err != nil {
+		return outcome{verb: "patch", step: s, err: err}
+	}
+	object, kind := s.Object.DeepCopyObject().(client.Object), types.StrategicMergePatchType
+	if _, loose := s.Object.(runtime.Unstructured); loose {
+		kind = types.MergePatchType
+	}
 	switch s.Subresource {
 	case "":
-		err = r.deps.Client.Patch(ctx, object, patch, client.FieldOwner(FieldManager))
+		err = r.deps.Client.Patch(ctx, object, client.RawPatch(kind, data), client.FieldOwner(FieldManager))
 	default:
-		err = r.deps.Client.SubResource(s.Subresource).Patch(ctx, object, patch, client.FieldOwner(FieldManager))
+		err = r.deps.Client.SubResource(s.Subresource).Patch(ctx, object, client.RawPatch(kind, data), client.FieldOwner(FieldManager))
 	}
 	if apierrors.IsNotFound(err) && s.Subresource == "" {
 		return outcome{verb: "patch", step: s, none: true}
 	}
 	r.wrote(ctx, "patch", s, err)
-	return outcome{verb: "patch", step: s, err: err}
+	return outcome{verb: "patch", step: s, err: replaced(err)}
 }
 
-// create makes an object once. AlreadyExists is content when the object is ours, which happens after a crash or on a
-// stale cache.
-func (r *Reconciler[T, W]) create(ctx context.Context, owner T, s Step) outcome {
-	err := r.deps.Client.Create(ctx, s.Object.(client.Object), r.applier.createOptions(s.Object)...)
-	if apierrors.IsAlreadyExists(err) {
-		return outcome{verb: "create", step: s, err: r.applier.whose(ctx, owner.GetUID(), s.Object), none: true}
+// onlyTo makes a patch fail on any object but the one that was seen.
+func onlyTo(uid types.UID, data []byte) ([]byte, error) {
+	if uid == "" {
+		return nil, errors.New("planned without the UID of what was seen")
 	}
-	r.wrote(ctx, "create", s, err)
-	return outcome{verb: "create", step: s, err: err}
+	fields := map[string]any{}
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return nil, fmt.Errorf("reading the patch: %w", err)
+	}
+	metadata, ok := fields["metadata"].(map[string]any)
+	if !ok {
+		metadata = map[string]any{}
+		fields["metadata"] = metadata
+	}
+	metadata["uid"] = string(uid)
+	return json.Marshal(fields)
+}
+
+// create makes an object once. One that exists is content when it is ours, which happens after a crash or on a stale
+// cache. One of a kind that is not watched is made once for each process.
+func (r *Reconciler[T, W]) create(ctx context.Context, owner T, m *memory, s Step) outcome {
+	blind := r.applier.isUnwatched(s.Object)
+	if _, made := m.recall(keyOf(s.Object)); blind && made {
+		return outcome{verb: "create", step: s, none: true}
+	}
+	key := keyOf(s.Object)
+	err := r.deps.Client.Create(ctx, s.Object.(client.Object), r.applier.createOptions(s.Object)...)
+	s.Object.GetObjectKind().SetGroupVersionKind(key.kind)
+	existed := apierrors.IsAlreadyExists(err)
+	if existed {
+		err = r.applier.whose(ctx, owner, s.Object)
+	} else {
+		r.wrote(ctx, "create", s, err)
+	}
+	if err == nil && blind {
+		m.remember(key, seen{})
+	}
+	return outcome{verb: "create", step: s, err: err, none: existed}
 }
 
 func (r *Reconciler[T, W]) wrote(ctx context.Context, verb string, s Step, err error) {

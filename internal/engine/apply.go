@@ -5,11 +5,9 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,19 +15,19 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/applyconfigurations"
-	"k8s.io/client-go/util/csaupgrade"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// applier keeps objects equal to what plans say and remembers what it has made true, so that an unchanged intent on an
+// noVersion is a resourceVersion that no object has. An apply that carries it creates an object that is absent, as the
+// API server drops the version then, and conflicts with one that is there. It is a Create whose fields belong
+// to Apply from the start, so that a field that leaves the intent later really goes, without managed fields in any cache.
+const noVersion = "9223372036854775807"
+
+// applier keeps objects equal to what plans say. What it has made true is remembered, so that an unchanged intent on an
 // unchanged object costs no request.
 type applier struct {
 	deps      Deps
 	unwatched map[reflect.Type]bool
-	mu        sync.Mutex
-	seen      map[types.UID]map[childKey]seen
 }
 
 type childKey struct {
@@ -37,147 +35,120 @@ type childKey struct {
 	name types.NamespacedName
 }
 
+func keyOf(o Object) childKey {
+	return childKey{o.GetObjectKind().GroupVersionKind(), client.ObjectKeyFromObject(o.(client.Object))}
+}
+
 // seen is an intent that was made true of a version of an object.
 type seen struct {
 	intent  digest
 	version version
-}
-
-type digest [sha256.Size]byte
-
-// version identifies what may have drifted: the spec by its generation where the kind has one, by its content where it
-// has none, and labels, annotations and owners. A resourceVersion would change with every status write of the
-// child, and each would cost a patch that does nothing.
-type version struct {
-	uid        types.UID
-	generation int64
-	content    digest
+	// stored is the resourceVersion the intent was stored at. A cache may show less of an object than the API server
+	// answered; its version of that very object is learnt when it shows up.
+	stored string
 }
 
 func newApplier(deps Deps, unwatched []client.Object) *applier {
-	a := &applier{deps: deps, unwatched: map[reflect.Type]bool{}, seen: map[types.UID]map[childKey]seen{}}
+	a := &applier{deps: deps, unwatched: map[reflect.Type]bool{}}
 	for _, o := range unwatched {
 		a.unwatched[reflect.TypeOf(o)] = true
 	}
 	return a
 }
 
-func (a *applier) forget(owner types.UID) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.seen, owner)
-}
-
-func (a *applier) recall(owner types.UID, key childKey) (seen, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s, ok := a.seen[owner][key]
-	return s, ok
-}
-
-func (a *applier) remember(owner types.UID, key childKey, s seen) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.seen[owner] == nil {
-		a.seen[owner] = map[childKey]seen{}
-	}
-	a.seen[owner][key] = s
-}
-
-// apply makes the intent true. The first write of an object is a Create, so that an object of the same name that a
-// cache does not show is found and never taken over: a forced apply would add our owner reference to a user's object,
-// and garbage collection would delete it with the job.
-func (a *applier) apply(ctx context.Context, owner types.UID, want Object) error {
-	key := childKey{want.GetObjectKind().GroupVersionKind(), client.ObjectKeyFromObject(want.(client.Object))}
+// apply makes the intent true and tells whether that took a write. An object that a cache does not show is created and
+// never taken over: a forced apply would add our owner reference to a user's object of that name, and garbage collection would
+// delete it with the job.
+func (a *applier) apply(ctx context.Context, owner Owner, m *memory, want Object) (wrote bool, err error) {
 	intent := digestOf(want)
 	if a.isUnwatched(want) {
-		return a.applyUnwatched(ctx, owner, key, want, intent)
+		// It cannot be seen, so it is written once for each intent and process.
+		if s, ok := m.recall(keyOf(want)); ok && s.intent == intent {
+			return false, nil
+		}
+		return true, a.create(ctx, owner, m, want)
 	}
-	live := want.DeepCopyObject().(client.Object)
-	err := a.deps.Client.Get(ctx, key.name, live)
+	live := empty(want)
+	err = a.deps.Client.Get(ctx, keyOf(want).name, live, a.readOptions(want)...)
 	if apierrors.IsNotFound(err) {
-		return a.create(ctx, owner, key, want, intent)
+		return true, a.create(ctx, owner, m, want)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := ownership(live, owner); err != nil {
-		return err
+		return false, err
 	}
-	if s, ok := a.recall(owner, key); ok && s.intent == intent && s.version == versionOf(live) {
-		return nil
+	if isTrue(m, want, intent, live) {
+		return false, nil
 	}
-	return a.patch(ctx, owner, key, want, live)
+	return true, a.write(ctx, m, want, func(meta map[string]any) { meta["uid"] = string(live.GetUID()) })
 }
 
-func (a *applier) create(ctx context.Context, owner types.UID, key childKey, want Object, intent digest) error {
-	made := want.DeepCopyObject().(client.Object)
-	err := a.deps.Client.Create(ctx, made, a.createOptions(want)...)
-	if apierrors.IsAlreadyExists(err) {
-		live, err := a.claimed(ctx, owner, want)
-		if err != nil {
-			return err
-		}
-		return a.patch(ctx, owner, key, want, live)
+// isTrue is true when the object is as it was when this intent was stored.
+func isTrue(m *memory, want Object, intent digest, live client.Object) bool {
+	s, ok := m.recall(keyOf(want))
+	if !ok || s.intent != intent {
+		return false
 	}
+	now := versionOf(live)
+	if s.version != now && s.stored != live.GetResourceVersion() {
+		return false
+	}
+	s.version = now
+	m.remember(keyOf(want), s)
+	return true
+}
+
+// create makes an object that is not there, and falls back to an apply when it is there and ours.
+func (a *applier) create(ctx context.Context, owner Owner, m *memory, want Object) error {
+	err := a.write(ctx, m, want, func(meta map[string]any) { meta["resourceVersion"] = noVersion })
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	live, err := a.claimed(ctx, owner, want)
 	if err != nil {
 		return err
 	}
-	a.remember(owner, key, seen{intent, versionOf(made)})
-	return nil
+	return a.write(ctx, m, want, func(meta map[string]any) { meta["uid"] = string(live.GetUID()) })
 }
 
-// applyUnwatched makes an object of a kind that is not watched, once for each intent and process: it cannot see drift.
-func (a *applier) applyUnwatched(ctx context.Context, owner types.UID, key childKey, want Object, intent digest) error {
-	if s, ok := a.recall(owner, key); ok && s.intent == intent {
-		return nil
-	}
-	return a.create(ctx, owner, key, want, intent)
-}
-
-func (a *applier) patch(ctx context.Context, owner types.UID, key childKey, want Object, live client.Object) error {
-	if err := a.upgrade(ctx, live); err != nil {
-		return err
-	}
-	config, err := applyConfiguration(want)
+// write applies the intent under a precondition in its metadata: it holds of the object we looked at, or of none.
+func (a *applier) write(ctx context.Context, m *memory, want Object, precondition func(map[string]any)) error {
+	config, err := applyConfiguration(want, precondition)
 	if err != nil {
 		return err
 	}
-	opts := []client.ApplyOption{client.FieldOwner(FieldManager), client.ForceOwnership}
-	if a.isUnwatched(want) {
-		opts = append(opts, client.DisableReadYourWritesConsistency)
+	if err := a.deps.Client.Apply(ctx, config, a.applyOptions(want, config)...); err != nil {
+		return replaced(err)
 	}
-	if err := a.deps.Client.Apply(ctx, config, opts...); err != nil {
+	got := empty(want)
+	if err := recode(config, got); err != nil {
 		return err
 	}
-	got := want.DeepCopyObject().(client.Object)
-	if err := fill(config, got); err != nil {
-		return err
-	}
-	a.remember(owner, key, seen{digestOf(want), versionOf(got)})
+	m.remember(keyOf(want), seen{digestOf(want), versionOf(got), got.GetResourceVersion()})
 	return nil
 }
 
-// upgrade hands the fields that our Create owns to our Apply. Without it a field that leaves the intent would stay: the
-// Create would still own it.
-func (a *applier) upgrade(ctx context.Context, live client.Object) error {
-	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, sets.New(FieldManager), FieldManager)
-	if err != nil || len(patch) == 0 {
-		return err
+// replaced turns the API server's way of saying that the object has another UID than the one we saw into a conflict.
+func replaced(err error) error {
+	if cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid); ok && cause.Field == "metadata.uid" {
+		return apierrors.NewConflict(schema.GroupResource{}, "", errors.New("the object was replaced by another of the same name"))
 	}
-	return a.deps.Client.Patch(ctx, live, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(FieldManager))
+	return err
 }
 
 // whose looks at the object in the way of a Create: nil when it is ours, errWait when it is ours and going, errTaken
 // when it is somebody else's.
-func (a *applier) whose(ctx context.Context, owner types.UID, want Object) error {
+func (a *applier) whose(ctx context.Context, owner Owner, want Object) error {
 	_, err := a.claimed(ctx, owner, want)
 	return err
 }
 
-func (a *applier) claimed(ctx context.Context, owner types.UID, want Object) (client.Object, error) {
-	live := want.DeepCopyObject().(client.Object)
-	err := a.deps.Live.Get(ctx, client.ObjectKeyFromObject(live), live)
+func (a *applier) claimed(ctx context.Context, owner Owner, want Object) (client.Object, error) {
+	// The object read into must be empty: decoding into the intent would leave our owner reference in somebody else's object.
+	live := empty(want)
+	err := a.deps.Live.Get(ctx, client.ObjectKeyFromObject(want.(client.Object)), live)
 	if apierrors.IsNotFound(err) {
 		return nil, errWait
 	}
@@ -187,109 +158,70 @@ func (a *applier) claimed(ctx context.Context, owner types.UID, want Object) (cl
 	return live, ownership(live, owner)
 }
 
-func ownership(live client.Object, owner types.UID) error {
-	if !Owned(live, owner) {
-		return fmt.Errorf("%w: %s belongs to %s", errTaken, describe(live), holder(live))
+func ownership(live client.Object, owner Owner) error {
+	if Owned(live, owner.GetUID()) {
+		if !live.GetDeletionTimestamp().IsZero() {
+			return errWait
+		}
+		return nil
 	}
-	if !live.GetDeletionTimestamp().IsZero() {
+	ref := metav1.GetControllerOfNoCopy(live)
+	if ref != nil && ref.Name == owner.GetName() && ref.Kind == kindOf(owner) {
+		// A child of an owner of the same name that is gone: garbage collection takes it away.
 		return errWait
 	}
-	return nil
+	return fmt.Errorf("%w: %s %s belongs to %s", errTaken, kindOf(live), live.GetName(), holder(ref))
 }
 
 // holder names who an object belongs to, for people.
-func holder(o metav1.Object) string {
-	if ref := metav1.GetControllerOfNoCopy(o); ref != nil {
-		return ref.Kind + " " + ref.Name
+func holder(ref *metav1.OwnerReference) string {
+	if ref == nil {
+		return "nobody in Millrace"
 	}
-	return "nobody in Millrace"
+	return ref.Kind + " " + ref.Name
 }
 
 func (a *applier) isUnwatched(o Object) bool { return a.unwatched[reflect.TypeOf(o)] }
 
+// blind is true when reads must not wait for our own write of the object. Waiting opens a watch on its kind: on one
+// that is not watched, or on one that may have gone from the cluster, which would be waited for without end.
+func (a *applier) blind(o Object) bool {
+	_, loose := o.(runtime.Unstructured)
+	return loose || a.isUnwatched(o)
+}
+
+func (a *applier) readOptions(o Object) []client.GetOption {
+	if a.blind(o) {
+		return []client.GetOption{client.DisableReadYourWritesConsistency}
+	}
+	return nil
+}
+
 func (a *applier) createOptions(o Object) []client.CreateOption {
 	opts := []client.CreateOption{client.FieldOwner(FieldManager)}
-	if a.isUnwatched(o) {
+	if a.blind(o) {
 		opts = append(opts, client.DisableReadYourWritesConsistency)
 	}
 	return opts
 }
 
-// applyConfiguration turns a typed object into an apply configuration of exactly the fields it sets. Nulls and status go;
-// empty maps stay, because an emptyDir without its braces is a volume without a source.
-func applyConfiguration(o Object) (runtime.ApplyConfiguration, error) {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return nil, fmt.Errorf("converting %s: %w", describe(o), err)
+func (a *applier) applyOptions(o Object, config runtime.ApplyConfiguration) []client.ApplyOption {
+	opts := []client.ApplyOption{client.FieldOwner(FieldManager), client.ForceOwnership}
+	// A typed kind without an apply configuration is written unstructured; waiting would open a second watch on it.
+	if a.blind(o) || !hasTypedConfiguration(config) {
+		opts = append(opts, client.DisableReadYourWritesConsistency)
 	}
-	delete(fields, "status")
-	dropNulls(fields)
-	config, ok := applyconfigurations.ForKind(o.GetObjectKind().GroupVersionKind()).(runtime.ApplyConfiguration)
-	if !ok {
-		return client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: fields}), nil
-	}
-	return config, recode(fields, config)
+	return opts
 }
 
-func recode(from, to any) error {
-	data, err := json.Marshal(from)
-	if err != nil {
-		return fmt.Errorf("encoding apply configuration: %w", err)
+// empty is a new object of the same representation and kind.
+func empty(o Object) client.Object {
+	if _, loose := o.(runtime.Unstructured); loose {
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(o.GetObjectKind().GroupVersionKind())
+		return u
 	}
-	if err := json.Unmarshal(data, to); err != nil {
-		return fmt.Errorf("decoding apply configuration: %w", err)
-	}
-	return nil
-}
-
-func dropNulls(v any) {
-	switch node := v.(type) {
-	case map[string]any:
-		for k, child := range node {
-			if child == nil {
-				delete(node, k)
-				continue
-			}
-			dropNulls(child)
-		}
-	case []any:
-		for _, child := range node {
-			dropNulls(child)
-		}
-	}
-}
-
-// fill reads the server's answer, which an apply configuration carries, into a typed object.
-func fill(config runtime.ApplyConfiguration, into client.Object) error {
-	return recode(config, into)
-}
-
-func digestOf(v any) digest {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("an API object that is not JSON: %v", err))
-	}
-	return sha256.Sum256(data)
-}
-
-func versionOf(o client.Object) version {
-	v := version{uid: o.GetUID(), generation: o.GetGeneration()}
-	meta := map[string]any{"labels": o.GetLabels(), "annotations": o.GetAnnotations(), "owners": o.GetOwnerReferences()}
-	if v.generation == 0 {
-		meta["content"] = contentOf(o)
-	}
-	v.content = digestOf(meta)
-	return v
-}
-
-// contentOf is an object without what changes by itself.
-func contentOf(o client.Object) map[string]any {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		panic(fmt.Sprintf("an API object that does not convert: %v", err))
-	}
-	for _, key := range []string{"status", "metadata", "kind", "apiVersion"} {
-		delete(fields, key)
-	}
-	return fields
+	fresh := reflect.New(reflect.TypeOf(o).Elem()).Interface().(client.Object)
+	fresh.GetObjectKind().SetGroupVersionKind(o.GetObjectKind().GroupVersionKind())
+	return fresh
 }

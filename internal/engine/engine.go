@@ -65,13 +65,15 @@ type Kind[T Owner, W any] struct {
 	// Unwatched lists objects, by an empty value of their type, that are written without a watch on their kind, such as Secrets:
 	// their presence is found out by writing.
 	Unwatched []client.Object
+	// Gone is told the name of an object that is gone, so that facts kept of it elsewhere can go too. Optional.
+	Gone func(types.NamespacedName)
 }
 
 // Plan is what the cluster should contain.
 type Plan struct {
 	// Apply lists objects to keep equal to this by server-side apply. One that is somebody else's is never touched.
 	Apply []Object
-	// Create lists objects to make once, such as pods. One that exists and is ours is content.
+	// Create lists objects to make once, such as pods, when everything in Apply is true. One that exists and is ours is content.
 	Create []Step
 	// Delete lists objects to remove, by the UID they carry.
 	Delete []Step
@@ -96,7 +98,7 @@ type Step struct {
 	Grace *int64
 	// Subresource is what a Patch goes to, such as resize; empty for the object itself.
 	Subresource string
-	// Data is the strategic merge patch of a Patch, in JSON.
+	// Data is the strategic merge patch of a Patch, in JSON; a JSON merge patch for an unstructured object.
 	Data []byte
 }
 

@@ -7,12 +7,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -55,14 +53,13 @@ func withConditions(conditions []metav1.Condition, with ...metav1.Condition) []m
 }
 
 // store writes the status when it changed, in one patch, and announces what changed once it is stored. It returns when
-// to come back for a change that may wait.
-func (r *Reconciler[T, W]) store(ctx context.Context, before, after T) (time.Duration, error) {
+// to come back for a change that may wait; the pass that comes back works the status out anew, so nothing is lost.
+func (r *Reconciler[T, W]) store(ctx context.Context, m *memory, before, after T, patient bool) (time.Duration, error) {
 	if equality.Semantic.DeepEqual(before, after) {
 		return 0, nil
 	}
 	now := r.deps.Clock.Now()
-	patient := r.CanWait != nil && r.CanWait(before, after)
-	if wait := r.pace.wait(after.GetUID(), now, patient); wait > 0 {
+	if wait := m.beat.wait(now, patient); wait > 0 {
 		return wait, nil
 	}
 	// The patch carries the resourceVersion that was decided on: a count of restarts worked out from a stale object
@@ -74,58 +71,8 @@ func (r *Reconciler[T, W]) store(ctx context.Context, before, after T) (time.Dur
 		}
 		return 0, fmt.Errorf("writing status: %w", err)
 	}
-	r.pace.wrote(after.GetUID(), now, patient)
+	m.beat = m.beat.wrote(now, patient)
 	writes.WithLabelValues(r.name, "status", "ok").Inc()
 	r.announceConditions(before, after, now)
 	return 0, nil
-}
-
-// The pace of status writes that may wait: the first is stored firstPause after the last write, each further one after
-// twice as long, so that a job of N pods that start one by one costs O(log N) writes and not N.
-const (
-	firstPause = 5 * time.Second
-	lastPause  = 80 * time.Second
-)
-
-// pace remembers when an object's status was last written. It is lost with the process, which costs one early write.
-type pace struct {
-	mu   sync.Mutex
-	last map[types.UID]beat
-}
-
-type beat struct {
-	at    time.Time
-	pause time.Duration
-}
-
-func newPace() *pace { return &pace{last: map[types.UID]beat{}} }
-
-func (p *pace) wait(uid types.UID, now time.Time, patient bool) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	b, known := p.last[uid]
-	if !patient || !known {
-		return 0
-	}
-	return max(0, b.at.Add(b.pause).Sub(now))
-}
-
-func (p *pace) wrote(uid types.UID, now time.Time, patient bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	b, known := p.last[uid]
-	if !known {
-		b.pause = firstPause
-	}
-	if known && patient {
-		b.pause = min(2*b.pause, lastPause)
-	}
-	b.at = now
-	p.last[uid] = b
-}
-
-func (p *pace) forget(uid types.UID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.last, uid)
 }

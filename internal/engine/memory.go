@@ -1,0 +1,132 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// memory is what is remembered of one object between passes. It saves requests and decides nothing: all of it may be lost.
+// One object is never worked on by two passes at once, but the creates of one pass run in parallel.
+type memory struct {
+	uid types.UID
+
+	mu       sync.Mutex
+	children map[childKey]seen
+	beat     beat
+	// conflicts counts the passes in a row that met a conflict.
+	conflicts int
+}
+
+func (m *memory) recall(key childKey) (seen, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.children[key]
+	return s, ok
+}
+
+func (m *memory) remember(key childKey, s seen) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.children == nil {
+		m.children = map[childKey]seen{}
+	}
+	m.children[key] = s
+}
+
+// keep drops what is remembered of children that are in no plan any more.
+func (m *memory) keep(wanted map[childKey]bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key := range m.children {
+		if !wanted[key] {
+			delete(m.children, key)
+		}
+	}
+}
+
+// memories are the memories of all objects of a kind, by name: the name is all that is known of an object that is gone.
+type memories struct {
+	mu sync.Mutex
+	of map[types.NamespacedName]*memory
+}
+
+func newMemories() *memories { return &memories{of: map[types.NamespacedName]*memory{}} }
+
+// get returns the memory of an object; an object that took the name of another starts with none.
+func (m *memories) get(o metav1.Object) *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
+	known, ok := m.of[name]
+	if !ok || known.uid != o.GetUID() {
+		known = &memory{uid: o.GetUID()}
+		m.of[name] = known
+	}
+	return known
+}
+
+func (m *memories) drop(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.of, name)
+}
+
+func (m *memories) len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.of)
+}
+
+// The wait after a conflict: the newer version is on its way to the cache, but the watch that brings it may be slow.
+const (
+	firstConflict = 50 * time.Millisecond
+	lastConflict  = 5 * time.Second
+)
+
+// conflicted returns how long to wait after one more conflict in a row.
+func (m *memory) conflicted() time.Duration {
+	wait := min(firstConflict<<min(m.conflicts, 10), lastConflict)
+	m.conflicts++
+	return wait
+}
+
+// The pace of status writes that may wait: the first is stored firstPause after the last write, each further one after
+// twice as long, so that a job of N pods that start one by one costs O(log N) writes and not N. A change after a long
+// calm is stored at once.
+const (
+	firstPause = 5 * time.Second
+	lastPause  = 80 * time.Second
+)
+
+// beat is when an object's status was last written, and how long the next patient change waits.
+type beat struct {
+	at    time.Time
+	pause time.Duration
+}
+
+// wait is how long a change still has to wait.
+func (b beat) wait(now time.Time, patient bool) time.Duration {
+	if !patient || b.at.IsZero() {
+		return 0
+	}
+	return max(0, b.at.Add(b.pause).Sub(now))
+}
+
+// wrote is the beat after a write.
+func (b beat) wrote(now time.Time, patient bool) beat {
+	calm := b.at.IsZero() || now.Sub(b.at) > 2*lastPause
+	switch {
+	case calm:
+		b.pause = firstPause
+	case patient:
+		b.pause = min(2*b.pause, lastPause)
+	}
+	b.at = now
+	return b
+}
