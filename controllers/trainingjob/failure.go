@@ -170,8 +170,8 @@ func sentence(f *v1alpha1.Failure) string {
 		fmt.Fprintf(&b, ", container %s", f.Container)
 	}
 	switch {
-	case f.Signal != "":
-		fmt.Fprintf(&b, " was ended by %s (exit code %d)", f.Signal, *f.ExitCode)
+	case f.Signal != "" && f.ExitCode != nil:
+		fmt.Fprintf(&b, " was ended by %s, exit code %d", f.Signal, *f.ExitCode)
 	case f.ExitCode != nil:
 		fmt.Fprintf(&b, " failed with exit code %d", *f.ExitCode)
 	default:

@@ -30,7 +30,10 @@ func (s *state) progress() []metav1.Condition {
 }
 
 func (s *state) accepted() metav1.Condition {
-	message := fmt.Sprintf("The job runs %d pods.", s.layout.Size())
+	message := fmt.Sprintf("The job has %d pods.", s.layout.Size())
+	if s.layout.Size() == 1 {
+		message = "The job has one pod."
+	}
 	if role, _ := s.layout.Decider(); s.layout.Row.Framework == v1alpha1.PyTorch && role.Name != "Master" && framework.ElasticOf(s.job) == nil {
 		message += " It has neither a Master nor spec.pytorch.elastic, so its pods get no MASTER_ADDR: name the rendezvous in their arguments, or add a Master."
 	}
@@ -125,7 +128,11 @@ func (s *state) retrying(r replica) (metav1.Condition, bool) {
 	}
 	rec := record(s.job, unitOf(r.Member))
 	if rec != nil && rec.Cause != nil && r.attempt > 0 {
-		return condition(kind, yes, v1alpha1.ReasonReplicaFailed, sentence(rec.Cause)+"."), true
+		reason := v1alpha1.ReasonReplicaFailed
+		if rec.Count == 0 {
+			reason = v1alpha1.ReasonReplicaLost
+		}
+		return condition(kind, yes, reason, sentence(rec.Cause)+"."), true
 	}
 	if s.job.Status.RunningTime != nil && !r.current() {
 		return condition(kind, yes, v1alpha1.ReasonReplicaLost, fmt.Sprintf("Pod %s is gone and is being replaced.", r.Name())), true

@@ -20,7 +20,7 @@ import (
 // Report writes what is known of a job into its status. It is pure.
 func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	if ended(job) {
-		recount(look(job, w, now))
+		tallyRoles(look(job, w, now))
 		return
 	}
 	if o, refused := accept(job); refused {
@@ -109,10 +109,7 @@ func (s *state) allRunning() bool {
 func recount(s *state) {
 	st := &s.job.Status
 	ready, restarts := 0, int32(0)
-	st.Roles = nil
-	for _, role := range s.job.Spec.Roles {
-		st.Roles = append(st.Roles, s.tally(role.Name))
-	}
+	tallyRoles(s)
 	for _, r := range s.replicas {
 		if r.running() || r.succeeded() {
 			ready++
@@ -126,6 +123,14 @@ func recount(s *state) {
 	st.RestartCount = max(restarts, st.RestartCount)
 	if framework.ElasticOf(s.job) != nil {
 		st.Elastic = s.scale()
+	}
+}
+
+// tallyRoles counts pods by role. It goes on when the job has ended, while pods are cleaned up.
+func tallyRoles(s *state) {
+	s.job.Status.Roles = nil
+	for _, role := range s.job.Spec.Roles {
+		s.job.Status.Roles = append(s.job.Status.Roles, s.tally(role.Name))
 	}
 }
 

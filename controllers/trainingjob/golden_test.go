@@ -1,0 +1,192 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// noon is now in every golden case.
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// golden is a case: a job, and its pods in short.
+type golden struct {
+	Job  v1alpha1.TrainingJob `json:"job"`
+	Pods []podInShort         `json:"pods"`
+	// Full prints created pods whole.
+	Full bool `json:"full"`
+}
+
+// podInShort is a pod by what differs from one that was just created.
+type podInShort struct {
+	Name     string                 `json:"name"`
+	Phase    corev1.PodPhase        `json:"phase"`
+	Attempt  string                 `json:"attempt"`
+	Going    bool                   `json:"going"`
+	Reason   string                 `json:"reason"`
+	NoNode   string                 `json:"noNode"`
+	Restarts int32                  `json:"restarts"`
+	State    corev1.ContainerState  `json:"state"`
+	Last     *corev1.ContainerState `json:"last"`
+}
+
+// outcome is what is compared: the plan, and the status after it.
+type outcome struct {
+	Apply  []string                   `json:"apply,omitempty"`
+	Create []string                   `json:"create,omitempty"`
+	Delete []string                   `json:"delete,omitempty"`
+	Again  string                     `json:"again,omitempty"`
+	Pods   []engine.Object            `json:"pods,omitempty"`
+	Status v1alpha1.TrainingJobStatus `json:"status"`
+}
+
+func TestPlansAndReports(t *testing.T) {
+	files, err := filepath.Glob("testdata/plan/*.in.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
+			compare(t, strings.Replace(file, ".in.", ".want.", 1), run(t, file))
+		})
+	}
+}
+
+func run(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c golden
+	if err := yaml.UnmarshalStrict(text, &c); err != nil {
+		t.Fatal(err)
+	}
+	prepare(&c.Job)
+	world := World{}
+	for _, p := range c.Pods {
+		world.Pods = append(world.Pods, p.pod(t, &c.Job))
+	}
+	out, err := yaml.Marshal(decide(t, &c, world))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func decide(t *testing.T, c *golden, world World) outcome {
+	t.Helper()
+	plan := Plan(&c.Job, world, noon)
+	var got outcome
+	for _, o := range plan.Apply {
+		got.Apply = append(got.Apply, o.GetName())
+	}
+	for _, s := range plan.Create {
+		got.Create = append(got.Create, s.Object.GetName()+" attempt "+s.Object.GetLabels()[names.Attempt])
+		if c.Full {
+			got.Pods = append(got.Pods, s.Object)
+		}
+	}
+	for _, s := range plan.Delete {
+		got.Delete = append(got.Delete, strings.TrimSuffix(s.Object.GetName()+": "+s.Reason+", "+s.Why, ", "))
+	}
+	if plan.Again > 0 {
+		got.Again = plan.Again.String()
+	}
+	after := c.Job.DeepCopy()
+	Report(after, world, noon)
+	twice := after.DeepCopy()
+	Report(twice, world, noon)
+	if len(after.Status.Restarts) == 0 || ended(after) {
+		if diff := gocmp.Diff(after, twice); diff != "" {
+			t.Errorf("a second report says something else (-once +twice):\n%s", diff)
+		}
+	}
+	got.Status = after.Status
+	return got
+}
+
+func compare(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got), -update rewrites it:\n%s", file, diff)
+	}
+}
+
+// prepare gives a job what an API server would.
+func prepare(job *v1alpha1.TrainingJob) {
+	job.Name, job.Namespace = cmp.Or(job.Name, "digits"), cmp.Or(job.Namespace, "team")
+	job.UID = "job-uid"
+	if job.Spec.RunPolicy.CleanPods == "" {
+		job.Spec.RunPolicy.CleanPods = v1alpha1.CleanRunning
+	}
+	for i := range job.Spec.Roles {
+		if spec := &job.Spec.Roles[i].Template.Spec; spec.Containers == nil {
+			spec.Containers = []corev1.Container{{Name: "pytorch", Image: "digits:1"}}
+		}
+	}
+}
+
+// pod is the pod the controller made of a member, with what has become of it.
+func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
+	t.Helper()
+	made := made(job, p.Name)
+	made.UID, made.Labels[names.Attempt] = "uid-of-"+made.UID, cmp.Or(p.Attempt, "0")
+	made.Status.Phase, made.Status.Reason = cmp.Or(p.Phase, corev1.PodPending), p.Reason
+	if p.NoNode != "" {
+		made.Status.Conditions = []corev1.PodCondition{{
+			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: p.NoNode,
+		}}
+	} else {
+		made.Spec.NodeName = "node-1"
+	}
+	if p.Going {
+		made.DeletionTimestamp = new(metav1.NewTime(noon))
+	}
+	status := corev1.ContainerStatus{Name: made.Spec.Containers[0].Name, RestartCount: p.Restarts, State: p.State}
+	if p.Last != nil {
+		status.LastTerminationState = *p.Last
+	}
+	made.Status.ContainerStatuses = []corev1.ContainerStatus{status}
+	return *made
+}
+
+// made is the pod the controller makes of a member; a name that is no member's gives a pod that the job has outgrown.
+func made(job *v1alpha1.TrainingJob, name string) *corev1.Pod {
+	layout, _ := framework.Resolve(job)
+	members := layout.Members()
+	for _, m := range members {
+		if m.Name() == name {
+			return pod(m, 0)
+		}
+	}
+	p := pod(members[len(members)-1], 0)
+	p.Name = name
+	return p
+}
