@@ -69,7 +69,7 @@ func (a *applier) apply(ctx context.Context, owner Owner, m *memory, want Object
 		return true, a.create(ctx, owner, m, want)
 	}
 	live := empty(want)
-	err = a.deps.Client.Get(ctx, keyOf(want).name, live, a.readOptions(want)...)
+	err = a.reader(want).Get(ctx, keyOf(want).name, live, a.readOptions(want)...)
 	if apierrors.IsNotFound(err) {
 		return true, a.create(ctx, owner, m, want)
 	}
@@ -179,6 +179,14 @@ func holder(ref *metav1.OwnerReference) string {
 		return "nobody in Millrace"
 	}
 	return ref.Kind + " " + ref.Name
+}
+
+// reader reads from the cache.
+func (a *applier) reader(o Object) client.Reader {
+	if _, loose := o.(runtime.Unstructured); loose && a.deps.Optional != nil {
+		return a.deps.Optional
+	}
+	return a.deps.Client
 }
 
 func (a *applier) isUnwatched(o Object) bool { return a.unwatched[reflect.TypeOf(o)] }

@@ -47,6 +47,8 @@ type Deps struct {
 	Recorder events.EventRecorder
 	// Clock gives the time.
 	Clock clock.PassiveClock
+	// Optional reads kinds that may come and go, which are unstructured. Needed by kinds whose plans name such objects.
+	Optional *Optional
 }
 
 // Reconciler runs one kind. It is a reconcile.ObjectReconciler.
