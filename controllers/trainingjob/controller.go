@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
@@ -78,12 +77,10 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 
 // Setup adds the kind to a manager.
 func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
-	return builder.ControllerManagedBy(mgr).
-		For(&v1alpha1.TrainingJob{}).
-		Owns(&corev1.Pod{}, builder.WithPredicates(changed)).
-		Owns(&corev1.Service{}).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
-		Complete(reconcile.AsReconciler(mgr.GetClient(), engine.New(Name, Kind(), deps)))
+	watches := func(b *builder.Builder) *builder.Builder {
+		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{})
+	}
+	return engine.Register(mgr, engine.New(Name, Kind(), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
 }
 
 // changed lets through updates of pods in what the cache keeps of them.
