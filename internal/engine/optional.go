@@ -59,10 +59,8 @@ type optionalKind struct {
 
 // optionalSource is a controller that watches a kind.
 type optionalSource struct {
-	ctx      context.Context
-	queue    workqueue.TypedRateLimitingInterface[reconcile.Request]
-	handler  handler.EventHandler
-	everyone func(context.Context) []reconcile.Request
+	attach func(cache.Informer) error
+	wake   func()
 }
 
 // look asks for a group, which may have changed, to be looked for; an empty one means all. After an event discovery is
@@ -299,18 +297,10 @@ func (o *Optional) stop(ctx context.Context, kind schema.GroupVersionKind) error
 	return o.cache.RemoveInformer(ctx, objectOf(kind))
 }
 
-func (s optionalSource) attach(informer cache.Informer) error {
-	return (&source.Informer{Informer: informer, Handler: s.handler}).Start(s.ctx, s.queue)
-}
-
 // wake lets every object that depends on the kind be looked at again. It does so apart: whoever lists them may ask Serves.
 func (k *optionalKind) wake() {
 	for _, s := range k.sources {
-		go func() {
-			for _, request := range s.everyone(s.ctx) {
-				s.queue.Add(request)
-			}
-		}()
+		go s.wake()
 	}
 }
 
@@ -338,7 +328,16 @@ func (p *pending) Start(ctx context.Context, queue workqueue.TypedRateLimitingIn
 	if !known {
 		return fmt.Errorf("%s was not given to NewOptional", p.kind)
 	}
-	s := optionalSource{ctx: ctx, queue: queue, handler: p.by, everyone: p.everyone}
+	s := optionalSource{
+		attach: func(informer cache.Informer) error {
+			return (&source.Informer{Informer: informer, Handler: p.by}).Start(ctx, queue)
+		},
+		wake: func() {
+			for _, request := range p.everyone(ctx) {
+				queue.Add(request)
+			}
+		},
+	}
 	k.sources = append(k.sources, s)
 	if !k.served {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -78,29 +79,24 @@ func (m *manager) indexed(o client.Object, r fields.Requirement) bool {
 	if !ok {
 		panic("the scenario has no index " + r.Field)
 	}
-	for _, value := range index(o) {
-		if value == r.Value {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(index(o), r.Value)
 }
 
 func named(verb string, o client.Object) string { return fmt.Sprintf("%s %T %s", verb, o, o.GetName()) }
 
 // Create implements client.Client.
 func (m *manager) Create(ctx context.Context, o client.Object, opts ...client.CreateOption) error {
-	return m.world.write(m.life, named("create", o), true, func() error { return m.Client.Create(ctx, o, opts...) })
+	return m.world.write(ctx, m.life, named("create", o), true, func() error { return m.Client.Create(ctx, o, opts...) })
 }
 
 // Delete implements client.Client.
 func (m *manager) Delete(ctx context.Context, o client.Object, opts ...client.DeleteOption) error {
-	return m.world.write(m.life, named("delete", o), false, func() error { return m.Client.Delete(ctx, o, opts...) })
+	return m.world.write(ctx, m.life, named("delete", o), false, func() error { return m.Client.Delete(ctx, o, opts...) })
 }
 
 // Patch implements client.Client.
 func (m *manager) Patch(ctx context.Context, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-	return m.world.write(m.life, named("patch", o), false, func() error { return m.Client.Patch(ctx, o, p, opts...) })
+	return m.world.write(ctx, m.life, named("patch", o), false, func() error { return m.Client.Patch(ctx, o, p, opts...) })
 }
 
 // Apply implements client.Client.
@@ -109,7 +105,7 @@ func (m *manager) Apply(ctx context.Context, config runtime.ApplyConfiguration, 
 	if err != nil {
 		return err
 	}
-	return m.world.write(m.life, named("apply", target), false, func() error { return m.Client.Apply(ctx, config, opts...) })
+	return m.world.write(ctx, m.life, named("apply", target), false, func() error { return m.Client.Apply(ctx, config, opts...) })
 }
 
 // Status implements client.Client.
@@ -124,7 +120,7 @@ type statusWriter struct {
 
 // Patch implements client.SubResourceWriter.
 func (s *statusWriter) Patch(ctx context.Context, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-	return s.manager.world.write(s.manager.life, named("status", o), false, func() error {
+	return s.manager.world.write(ctx, s.manager.life, named("status", o), false, func() error {
 		return s.SubResourceWriter.Patch(ctx, o, p, opts...)
 	})
 }

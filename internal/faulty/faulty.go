@@ -114,14 +114,14 @@ const longest = 500
 // live plays one life to its end: nothing is written, the cache is fresh, and nobody wants to come back.
 func (s Scenario) live(t *testing.T, f fault) result {
 	t.Helper()
-	world := newWorld(s, f)
+	world := newWorld(t.Context(), s, f)
 	now := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	pass := s.Start(world.manager(), world.live(), now)
 	for range longest {
 		written := len(world.writes)
 		answer, err := pass(t.Context())
 		if world.killed {
-			pass = s.Start(world.restart(), world.live(), now)
+			pass = s.Start(world.restart(t.Context()), world.live(), now)
 			continue
 		}
 		moved, othersErr := s.others(t.Context(), world)
@@ -150,7 +150,7 @@ func (s Scenario) others(ctx context.Context, w *world) (bool, error) {
 	}
 	moved, err := s.Others(ctx, w.store)
 	if moved {
-		w.record()
+		w.record(ctx)
 	}
 	return moved, err
 }

@@ -43,7 +43,7 @@ type world struct {
 	lives int
 }
 
-func newWorld(s Scenario, f fault) *world {
+func newWorld(ctx context.Context, s Scenario, f fault) *world {
 	w := &world{scenario: s, fault: f, created: map[string]int{}}
 	var objects []client.Object
 	for _, o := range s.Objects {
@@ -58,7 +58,7 @@ func newWorld(s Scenario, f fault) *world {
 		builder = builder.WithStatusSubresource(itemOf(list))
 	}
 	w.store = interceptor.NewClient(builder.Build(), interceptor.Funcs{Create: w.create, Apply: w.apply, Delete: w.delete})
-	w.record()
+	w.record(ctx)
 	w.seen = len(w.history)
 	return w
 }
@@ -159,11 +159,11 @@ func (w *world) delete(ctx context.Context, c client.WithWatch, o client.Object,
 }
 
 // record adds the present state to the history.
-func (w *world) record() {
+func (w *world) record(ctx context.Context) {
 	var all []client.Object
 	for _, kind := range w.scenario.Kinds {
 		list := kind.DeepCopyObject().(client.ObjectList)
-		if err := w.store.List(context.Background(), list); err != nil {
+		if err := w.store.List(ctx, list); err != nil {
 			panic(fmt.Sprintf("listing a fake: %v", err))
 		}
 		if err := meta.EachListItem(list, func(o runtime.Object) error {
@@ -182,12 +182,12 @@ func (w *world) manager() client.Client {
 }
 
 // restart is the client of a new manager, whose cache lags behind.
-func (w *world) restart() client.Client {
+func (w *world) restart(ctx context.Context) client.Client {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lives++
 	w.killed = false
-	w.record()
+	w.record(ctx)
 	w.seen = max(1, len(w.history)-w.fault.lag)
 	return w.manager()
 }
@@ -207,7 +207,7 @@ func (w *world) catchUp() bool {
 func (w *world) live() client.Reader { return w.store }
 
 // write does one write of a manager, or what becomes of it.
-func (w *world) write(life int, what string, create bool, do func() error) error {
+func (w *world) write(ctx context.Context, life int, what string, create bool, do func() error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if life != w.lives || w.killed {
@@ -220,7 +220,7 @@ func (w *world) write(life int, what string, create bool, do func() error) error
 	}
 	err := do()
 	if err == nil {
-		w.record()
+		w.record(ctx)
 	}
 	if err == nil && create {
 		w.created[what]++
