@@ -61,11 +61,17 @@ func subject(err *field.Error, in place) (path, message string) {
 	if err.Field != "" && err.Field != "<nil>" {
 		return err.Field, err.Error()
 	}
-	path, _, _ = strings.Cut(err.Detail, " ")
+	return head(err.Detail, in), err.ErrorBody()
+}
+
+// head is the field a message names first, if the object has it.
+func head(message string, in place) string {
+	path, _, _ := strings.Cut(message, " ")
+	path = strings.TrimSuffix(path, ":")
 	if !in.has(path) {
-		path = ""
+		return ""
 	}
-	return path, err.ErrorBody()
+	return path
 }
 
 // Admit does to an object of a defined kind what an API server does on create with strict field validation, and returns

@@ -162,3 +162,8 @@ func (d Document) problem(line int, message string) Problem {
 }
 
 func indent(line []byte) int { return len(line) - len(bytes.TrimLeft(line, " \t")) }
+
+// Blame is a problem whose message names the field it is about at its head, before a colon or a blank.
+func (o Object) Blame(message string) Problem {
+	return o.Problem(head(message, o.place), message)
+}

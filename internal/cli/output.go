@@ -1,0 +1,183 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/millrace-ml/millrace/internal/engine"
+)
+
+// format is how a result is written.
+type format string
+
+const (
+	asTable format = "table"
+	asYAML  format = "yaml"
+	asJSON  format = "json"
+)
+
+var formats = []string{string(asTable), string(asYAML), string(asJSON)}
+
+func (f *format) String() string { return string(*f) }
+
+func (f *format) Type() string { return strings.Join(formats, "|") }
+
+func (f *format) Set(value string) error {
+	if !slices.Contains(formats, value) {
+		return fmt.Errorf("must be one of %s", strings.Join(formats, ", "))
+	}
+	*f = format(value)
+	return nil
+}
+
+// addFormat adds the -o flag.
+func addFormat(c *cobra.Command, f *format) {
+	c.Flags().VarP(f, "output", "o", "output format")
+	complete(c, "output", formats...)
+}
+
+// writeObjects writes objects as YAML documents, or as one JSON object, in a list when there are several.
+func writeObjects(w io.Writer, f format, objects []runtime.Object) error {
+	contents := make([]any, len(objects))
+	for i, o := range objects {
+		content, err := contentOf(o)
+		if err != nil {
+			return err
+		}
+		contents[i] = content
+	}
+	if f == asYAML {
+		return writeYAML(w, contents)
+	}
+	var document any = map[string]any{"apiVersion": "v1", "kind": "List", "items": contents}
+	if len(contents) == 1 {
+		document = contents[0]
+	}
+	text, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
+}
+
+func writeYAML(w io.Writer, contents []any) error {
+	var out bytes.Buffer
+	for i, content := range contents {
+		text, err := yaml.Marshal(content)
+		if err != nil {
+			return fmt.Errorf("writing YAML: %w", err)
+		}
+		if i > 0 {
+			out.WriteString("---\n")
+		}
+		out.Write(text)
+	}
+	_, err := out.WriteTo(w)
+	return err
+}
+
+// contentOf is an object without what only a server or an encoder puts there.
+func contentOf(o runtime.Object) (map[string]any, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return nil, fmt.Errorf("writing %T: %w", o, err)
+	}
+	if meta, ok := content["metadata"].(map[string]any); ok {
+		delete(meta, "managedFields")
+		if meta["creationTimestamp"] == nil {
+			delete(meta, "creationTimestamp")
+		}
+	}
+	return content, nil
+}
+
+// intent is the content of a planned object: without status, and without an owner that does not exist yet.
+func intent(o engine.Object) (map[string]any, error) {
+	refs := slices.DeleteFunc(slices.Clone(o.GetOwnerReferences()), func(r ownerReference) bool { return r.UID == "" })
+	o.SetOwnerReferences(refs)
+	content, err := contentOf(o)
+	if err != nil {
+		return nil, err
+	}
+	delete(content, "status")
+	dropEmpty(content, "resources")
+	return content, nil
+}
+
+// dropEmpty removes empty maps of a name at any depth. An encoder writes some that say nothing; others, such as
+// emptyDir, say everything by being there.
+func dropEmpty(value any, name string) {
+	switch v := value.(type) {
+	case map[string]any:
+		if m, ok := v[name].(map[string]any); ok && len(m) == 0 {
+			delete(v, name)
+		}
+		for _, child := range v {
+			dropEmpty(child, name)
+		}
+	case []any:
+		for _, child := range v {
+			dropEmpty(child, name)
+		}
+	}
+}
+
+// table is rows of cells under a header, in aligned columns.
+type table struct {
+	header []string
+	rows   [][]string
+	// paint colours a cell after it was aligned; nil leaves it as it is.
+	paint func(column, cell string) string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write writes the table; without a header when it has none. Lines begin with the indent.
+func (t *table) write(w io.Writer, indent string) {
+	lines := t.rows
+	if t.header != nil {
+		lines = append([][]string{t.header}, t.rows...)
+	}
+	widths := columnWidths(lines)
+	for i, cells := range lines {
+		var line strings.Builder
+		line.WriteString(indent)
+		for column, cell := range cells {
+			pad := widths[column] - utf8.RuneCountInString(cell) + 3
+			if t.paint != nil && t.header != nil && i > 0 {
+				cell = t.paint(t.header[column], cell)
+			}
+			line.WriteString(cell)
+			if column < len(cells)-1 {
+				line.WriteString(strings.Repeat(" ", pad))
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}
+
+func columnWidths(lines [][]string) []int {
+	var widths []int
+	for _, cells := range lines {
+		for column, cell := range cells {
+			if column == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[column] = max(widths[column], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}

@@ -1,0 +1,249 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/millrace-ml/millrace/config/crd"
+	"github.com/millrace-ml/millrace/internal/offline"
+)
+
+// stdin is how messages call what comes through a pipe.
+const stdin = "<stdin>"
+
+// plan shows what the manager would create, without a cluster.
+type plan struct {
+	*Program
+	files  []string
+	format format
+}
+
+func newPlan(p *Program) *cobra.Command {
+	cmd := &plan{Program: p, format: asYAML}
+	c := &cobra.Command{
+		Use:   "plan -f FILE|DIRECTORY|-",
+		Short: "Show the objects the manager would create, without a cluster",
+		Long: `Show the objects the manager would create for the given manifests.
+
+No cluster is needed: manifests are read strictly, given their defaults and validated as the API
+server would, in the same words, and then planned by the manager's own code. The plan is that of the
+first start: Services and the first attempt of every pod.
+
+Every problem is told with its file, document and line, and does not keep the rest from being
+planned; the exit code is then 1. Objects of other groups are passed over.`,
+		Example: `  mill plan -f job.yaml
+  mill plan -f manifests/ -o table
+  kustomize build . | mill plan -f - -n team-a`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
+	}
+	c.Flags().StringSliceVarP(&cmd.files, "filename", "f", nil, "file or directory of manifests, or - for standard input; may be repeated")
+	addFormat(c, &cmd.format)
+	return c
+}
+
+func (p *plan) run(ctx context.Context) error {
+	if len(p.files) == 0 {
+		return usagef("nothing to plan: name manifests with -f")
+	}
+	schemas, err := offline.Load(crd.FS)
+	if err != nil {
+		return err
+	}
+	documents, err := p.read()
+	if err != nil {
+		return err
+	}
+	planner := planning{schemas: schemas, namespace: p.target.Namespace, now: p.Now()}
+	if planner.namespace == "" {
+		planner.namespace = "default"
+	}
+	for _, d := range documents {
+		planner.document(ctx, d)
+	}
+	return p.tell(&planner)
+}
+
+// tell writes notes and problems to Err and the plan to Out.
+func (p *plan) tell(planner *planning) error {
+	for _, note := range planner.notes {
+		fmt.Fprintf(p.Err, "note: %s\n", note)
+	}
+	for _, problem := range planner.problems {
+		fmt.Fprintln(p.Err, problem)
+	}
+	if err := p.write(planner.children); err != nil {
+		return err
+	}
+	if len(planner.problems) > 0 {
+		return exit{code: ExitError}
+	}
+	if planner.planned == 0 {
+		return fmt.Errorf("no object of a Millrace kind in %s", strings.Join(p.files, ", "))
+	}
+	return nil
+}
+
+func (p *plan) write(children []child) error {
+	if p.format != asTable {
+		objects := make([]runtime.Object, len(children))
+		for i, c := range children {
+			objects[i] = c.object
+		}
+		if len(objects) == 0 {
+			return nil
+		}
+		return writeObjects(p.Out, p.format, objects)
+	}
+	t := table{header: []string{"KIND", "NAMESPACE", "NAME", "VERB", "FOR"}}
+	for _, c := range children {
+		t.add(c.object.GetKind(), c.object.GetNamespace(), c.object.GetName(), c.verb, c.owner)
+	}
+	if len(t.rows) > 0 {
+		t.write(p.Out, "")
+	}
+	return nil
+}
+
+// read reads every file that -f names, in order.
+func (p *plan) read() ([]offline.Document, error) {
+	var documents []offline.Document
+	for _, name := range p.files {
+		found, err := p.readOne(name)
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, found...)
+	}
+	return documents, nil
+}
+
+func (p *plan) readOne(name string) ([]offline.Document, error) {
+	if name == "-" {
+		text, err := io.ReadAll(p.In)
+		if err != nil {
+			return nil, fmt.Errorf("reading standard input: %w", err)
+		}
+		return offline.Split(stdin, text), nil
+	}
+	files, err := manifests(name)
+	if err != nil {
+		return nil, err
+	}
+	var documents []offline.Document
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, plain(err)
+		}
+		documents = append(documents, offline.Split(file, text)...)
+	}
+	return documents, nil
+}
+
+// manifests lists the manifests of a directory, as kubectl does: its own .yaml, .yml and .json files, by name, and not
+// those below. Anything else is a file.
+func manifests(name string) ([]string, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, plain(err)
+	}
+	if !info.IsDir() {
+		return []string{name}, nil
+	}
+	entries, err := os.ReadDir(name)
+	if err != nil {
+		return nil, plain(err)
+	}
+	var files []string
+	for _, entry := range entries {
+		if !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(entry.Name())) {
+			files = append(files, filepath.Join(name, entry.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s holds no .yaml, .yml or .json file", name)
+	}
+	return files, nil
+}
+
+// plain words an error of the file system without the system call.
+func plain(err error) error {
+	if found := (*fs.PathError)(nil); errors.As(err, &found) {
+		return fmt.Errorf("%s: %w", found.Path, found.Err)
+	}
+	return err
+}
+
+// planning plans documents one after the other and gathers what there is to say.
+type planning struct {
+	schemas   offline.Schemas
+	namespace string
+	now       time.Time
+
+	children []child
+	notes    []string
+	problems []offline.Problem
+	planned  int
+}
+
+func (p *planning) document(ctx context.Context, d offline.Document) {
+	objects, problems := d.Objects()
+	p.problems = append(p.problems, problems...)
+	for _, o := range objects {
+		p.object(ctx, o)
+	}
+}
+
+func (p *planning) object(ctx context.Context, o offline.Object) {
+	kind := o.GroupVersionKind()
+	if why, unknown := p.schemas.Unknown(kind); unknown {
+		p.problems = append(p.problems, o.Problem("kind", why))
+		return
+	}
+	of, known := planners[kind]
+	if !known {
+		p.notes = append(p.notes, o.Problem("", "passed over: not a kind of Millrace").Error())
+		return
+	}
+	p.planned++
+	stored, refusal := p.schemas.Admit(ctx, o.Unstructured, p.namespace)
+	if !refusal.Empty() {
+		p.problems = append(p.problems, refusal.Problems(o)...)
+		return
+	}
+	answer, err := of(stored, p.now)
+	if err != nil {
+		p.problems = append(p.problems, o.Problem("", err.Error()))
+		return
+	}
+	if answer.rejected != nil {
+		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Accepted=False (%s)", answer.rejected.Message, answer.rejected.Reason)))
+		return
+	}
+	p.children = append(p.children, answer.children...)
+}
+
+// indented puts every line of a text behind an indent.
+func indented(text, indent string) string {
+	var out bytes.Buffer
+	for line := range strings.Lines(text) {
+		out.WriteString(strings.TrimRight(indent+line, "\n") + "\n")
+	}
+	return out.String()
+}

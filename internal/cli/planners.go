@@ -1,0 +1,101 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/controllers/trainingjob"
+	"github.com/millrace-ml/millrace/internal/engine"
+)
+
+type ownerReference = metav1.OwnerReference
+
+// planner plans an object as the manager would when it first sees it.
+type planner func(o *unstructured.Unstructured, now time.Time) (planned, error)
+
+// planned is a plan on paper.
+type planned struct {
+	children []child
+	// rejected is the condition by which the manager refuses the object.
+	rejected *metav1.Condition
+}
+
+// child is an object the manager would write.
+type child struct {
+	object *unstructured.Unstructured
+	// verb is apply or create.
+	verb string
+	// owner is the object it is for.
+	owner string
+}
+
+// planners are the kinds that can be planned: the manager's own, by their own Plan.
+var planners = map[schema.GroupVersionKind]planner{
+	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(trainingjob.Kind(), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
+}
+
+// plannerOf plans with a kind's own functions, in a world that holds nothing yet.
+func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) planner {
+	return func(o *unstructured.Unstructured, now time.Time) (planned, error) {
+		owner := fresh()
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, owner); err != nil {
+			return planned{}, fmt.Errorf("reading the object: %w", err)
+		}
+		owner.SetCreationTimestamp(metav1.NewTime(now))
+		var empty W
+		reported, ok := owner.DeepCopyObject().(T)
+		if !ok {
+			return planned{}, fmt.Errorf("copying %T", owner)
+		}
+		kind.Report(reported, empty, now)
+		accepted := meta.FindStatusCondition(reported.GetConditions(), v1alpha1.ConditionAccepted)
+		if accepted != nil && accepted.Status == metav1.ConditionFalse {
+			return planned{rejected: accepted}, nil
+		}
+		return children(owner, kind.Plan(owner, empty, now))
+	}
+}
+
+// children lists what a plan writes, in the order the engine does.
+func children(owner engine.Owner, plan engine.Plan) (planned, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return planned{}, err
+	}
+	if err := engine.Own(owner, plan, scheme); err != nil {
+		return planned{}, err
+	}
+	var found planned
+	add := func(o engine.Object, verb string) error {
+		content, err := intent(o)
+		if err != nil {
+			return err
+		}
+		found.children = append(found.children, child{
+			object: &unstructured.Unstructured{Object: content}, verb: verb,
+			owner: owner.GetObjectKind().GroupVersionKind().Kind + "/" + owner.GetName(),
+		})
+		return nil
+	}
+	for _, o := range plan.Apply {
+		if err := add(o, "apply"); err != nil {
+			return planned{}, err
+		}
+	}
+	for _, step := range plan.Create {
+		if err := add(step.Object, "create"); err != nil {
+			return planned{}, err
+		}
+	}
+	return found, nil
+}

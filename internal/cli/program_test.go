@@ -1,0 +1,160 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// said is what a call of mill printed, and its exit code.
+type said struct {
+	out, err string
+	code     int
+}
+
+// call runs mill against a cluster with these objects and logs by pod.
+func call(t *testing.T, objects []client.Object, logs map[string]string, args ...string) said {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := &Program{
+		Name: "mill", In: strings.NewReader(""), Out: &out, Err: &errs,
+		Getenv: func(string) string { return "" }, Width: func(io.Writer) int { return 0 }, Now: func() time.Time { return noon },
+		Connect: func(Target) (*Cluster, error) {
+			scheme, err := newScheme()
+			if err != nil {
+				return nil, err
+			}
+			c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(newMapper()).WithObjects(objects...).
+				WithIndex(&v1alpha1.TrainingJob{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).Build()
+			return &Cluster{WithWatch: c, Namespace: "team", Logs: func(_ context.Context, _, pod string, _ *corev1.PodLogOptions) (io.ReadCloser, error) {
+				return io.NopCloser(strings.NewReader(logs[pod])), nil
+			}}, nil
+		},
+	}
+	code := p.Run(t.Context(), args)
+	return said{out.String(), errs.String(), code}
+}
+
+func job(conditions ...metav1.Condition) *v1alpha1.TrainingJob {
+	return &v1alpha1.TrainingJob{
+		ObjectMeta: metav1.ObjectMeta{Name: "digits", Namespace: "team", CreationTimestamp: metav1.NewTime(noon.Add(-time.Minute))},
+		Spec: v1alpha1.TrainingJobSpec{Framework: v1alpha1.PyTorch, Roles: []v1alpha1.Role{
+			{Name: "Master"}, {Name: "Worker", Replicas: new(int32(2))},
+		}},
+		Status: v1alpha1.TrainingJobStatus{Phase: v1alpha1.PhaseRunning, Ready: "3/3", Conditions: conditions},
+	}
+}
+
+func pod(role, index string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "digits-" + role + "-" + index, Namespace: "team",
+			Labels: map[string]string{names.TrainingJob: "digits", names.Role: role, names.Index: index},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "pytorch"}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "pytorch", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+		}}},
+	}
+}
+
+func TestGetListsJobs(t *testing.T) {
+	got := call(t, []client.Object{job()}, nil, "get")
+	want := "NAME     FRAMEWORK   PHASE     READY   RESTARTS   AGE\ndigits   PyTorch     Running   3/3     0          1m0s\n"
+	if diff := cmp.Diff(said{out: want}, got, cmp.AllowUnexported(said{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLogsAreInterleavedByTime(t *testing.T) {
+	logs := map[string]string{
+		"digits-master-0": "2026-01-01T12:00:01.5Z one\n2026-01-01T12:00:03Z three\n",
+		"digits-worker-1": "2026-01-01T12:00:02Z two\n",
+	}
+	objects := []client.Object{job(), pod("master", "0"), pod("worker", "1")}
+	got := call(t, objects, logs, "logs", "digits")
+	want := "master-0 | one\nworker-1 | two\nmaster-0 | three\n"
+	if diff := cmp.Diff(said{out: want}, got, cmp.AllowUnexported(said{})); diff != "" {
+		t.Error(diff)
+	}
+	if got := call(t, objects, logs, "logs", "digits", "--role", "Worker"); got.out != "worker-1 | two\n" {
+		t.Errorf("--role Worker prints %q", got.out)
+	}
+}
+
+func TestWaitEndsWithACodeScriptsCanRead(t *testing.T) {
+	ended := func(status metav1.ConditionStatus) *v1alpha1.TrainingJob {
+		return job(metav1.Condition{Type: v1alpha1.ConditionSucceeded, Status: status, Message: "Pod digits-worker-0 failed."})
+	}
+	cases := map[string]struct {
+		objects  []client.Object
+		args     []string
+		wantCode int
+		wantErr  string
+	}{
+		"a job that has succeeded":           {[]client.Object{ended("True")}, nil, ExitOK, "digits"},
+		"a job that has failed":              {[]client.Object{ended("False")}, nil, ExitFailed, "Pod digits-worker-0 failed."},
+		"a failed job that was to finish":    {[]client.Object{ended("False")}, []string{"--for", "finished"}, ExitOK, "digits"},
+		"no such job":                        {nil, nil, ExitNotFound, "there is no trainingjob"},
+		"a job that takes too long":          {[]client.Object{job()}, []string{"--timeout", "10ms"}, ExitTimeout, "is not succeeded after 10ms"},
+		"something that cannot be awaited":   {[]client.Object{job()}, []string{"--for", "luck"}, ExitError, "--for must be one of"},
+		"an argument that is not understood": {nil, []string{"--no-such-flag"}, ExitError, "unknown flag"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := call(t, tc.objects, nil, append([]string{"wait", "digits"}, tc.args...)...)
+			if got.code != tc.wantCode || !strings.Contains(got.err, tc.wantErr) {
+				t.Errorf("got exit code %d and %q, want %d and %q", got.code, got.err, tc.wantCode, tc.wantErr)
+			}
+		})
+	}
+}
+
+func TestTopSaysWhatItCannotKnow(t *testing.T) {
+	got := call(t, []client.Object{job(), pod("master", "0")}, nil, "top", "digits")
+	if got.code != ExitOK || !strings.Contains(got.out, "digits-master-0") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestPlanNeedsNoCluster(t *testing.T) {
+	file := t.TempDir() + "/job.yaml"
+	text := `apiVersion: millrace.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: digits}
+spec:
+  framework: PyTorch
+  roles:
+  - {name: Master, template: {spec: {containers: [{name: pytorch, image: "digits:1"}]}}}
+---
+apiVersion: millrace.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: dig.its}
+spec: {framework: MPI, roles: [{name: Launcher, template: {spec: {containers: [{name: a, image: b}]}}}]}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := call(t, nil, nil, "plan", "-f", file, "-o", "table")
+	if got.code != ExitError || !strings.Contains(got.out, "digits-master-0") || !strings.Contains(got.err, "without dots") {
+		t.Errorf("want the good document planned and the bad one told, got %+v", got)
+	}
+}

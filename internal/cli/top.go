@@ -1,0 +1,213 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// podMetrics is what the metrics server says of a pod. It is optional, so its types are not worth a dependency.
+var podMetrics = schema.GroupVersionKind{Group: "metrics.k8s.io", Version: "v1beta1", Kind: "PodMetrics"}
+
+// top shows what the pods of jobs use and ask for.
+type top struct {
+	*Program
+	all bool
+}
+
+func newTop(p *Program) *cobra.Command {
+	cmd := &top{Program: p}
+	c := &cobra.Command{
+		Use:   "top [JOB]",
+		Short: "Show what the pods of jobs use, request and may use at most",
+		Long: `Show CPU and memory of the pods of a job, or of all jobs: what they use now (from the metrics
+server, where the cluster has one), request, and may use at most, and the devices they hold.`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: p.completeJob,
+		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), strings.Join(args, "")) },
+	}
+	c.Flags().BoolVarP(&cmd.all, "all-namespaces", "A", false, "show jobs of all namespaces")
+	return c
+}
+
+func (t *top) run(ctx context.Context, name string) error {
+	if name != "" && t.all {
+		return usagef("a name goes with one namespace: leave out -A, or use -n")
+	}
+	cluster, err := t.connect()
+	if err != nil {
+		return err
+	}
+	opts := []client.ListOption{client.HasLabels{names.TrainingJob}}
+	if name != "" {
+		if _, err := cluster.job(ctx, name); err != nil {
+			return err
+		}
+		opts = []client.ListOption{client.MatchingLabels{names.TrainingJob: name}}
+	}
+	if !t.all {
+		opts = append(opts, client.InNamespace(cluster.Namespace))
+	}
+	var pods corev1.PodList
+	if err := cluster.List(ctx, &pods, opts...); err != nil {
+		return err
+	}
+	live := slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool {
+		return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+	})
+	if len(live) == 0 {
+		fmt.Fprintln(t.Err, "No pods of jobs are running or waiting.")
+		return nil
+	}
+	used, err := usageOf(ctx, cluster, opts)
+	if err != nil {
+		fmt.Fprintf(t.Err, "note: usage is not shown: %s\n", unmeasured(err))
+	}
+	t.write(live, used)
+	return nil
+}
+
+// unmeasured says why there is no usage to show.
+func unmeasured(err error) string {
+	if isUnserved(err) {
+		return "the cluster does not serve metrics.k8s.io; install metrics-server to see it"
+	}
+	return explain(err)
+}
+
+// usageOf reads what pods use, by namespace and name.
+func usageOf(ctx context.Context, cluster *Cluster, opts []client.ListOption) (map[client.ObjectKey]corev1.ResourceList, error) {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(podMetrics.GroupVersion().WithKind("PodMetricsList"))
+	if err := cluster.List(ctx, list, opts...); err != nil {
+		return nil, err
+	}
+	used := map[client.ObjectKey]corev1.ResourceList{}
+	for i := range list.Items {
+		item := &list.Items[i]
+		containers, _, err := unstructured.NestedSlice(item.Object, "containers")
+		if err != nil {
+			return nil, fmt.Errorf("reading metrics of pod %s: %w", item.GetName(), err)
+		}
+		total := corev1.ResourceList{}
+		for _, c := range containers {
+			content, _ := c.(map[string]any)
+			amounts, _, err := unstructured.NestedStringMap(content, "usage")
+			if err != nil {
+				return nil, fmt.Errorf("reading metrics of pod %s: %w", item.GetName(), err)
+			}
+			addTo(total, parse(amounts))
+		}
+		used[client.ObjectKeyFromObject(item)] = total
+	}
+	return used, nil
+}
+
+// parse reads quantities, and leaves out what is none.
+func parse(amounts map[string]string) corev1.ResourceList {
+	list := corev1.ResourceList{}
+	for name, text := range amounts {
+		if q, err := resource.ParseQuantity(text); err == nil {
+			list[corev1.ResourceName(name)] = q
+		}
+	}
+	return list
+}
+
+func addTo(total, more corev1.ResourceList) {
+	for name, q := range more {
+		sum := total[name]
+		sum.Add(q)
+		total[name] = sum
+	}
+}
+
+func (t *top) write(pods []corev1.Pod, used map[client.ObjectKey]corev1.ResourceList) {
+	columns := table{
+		header: []string{"JOB", "POD", "STATUS", "CPU", "REQUEST", "LIMIT", "MEMORY", "REQUEST", "LIMIT", "DEVICES"},
+		paint:  painter(t.colour(t.Out)).cells,
+	}
+	if t.all {
+		columns.header = append([]string{"NAMESPACE"}, columns.header...)
+	}
+	slices.SortFunc(pods, func(a, b corev1.Pod) int {
+		return strings.Compare(a.Namespace+"/"+a.Labels[names.TrainingJob]+"/"+a.Name, b.Namespace+"/"+b.Labels[names.TrainingJob]+"/"+b.Name)
+	})
+	for i := range pods {
+		p := &pods[i]
+		requests, limits := asked(p)
+		now := used[client.ObjectKeyFromObject(p)]
+		row := []string{
+			p.Labels[names.TrainingJob], p.Name, podStatus(p),
+			cores(now), cores(requests), cores(limits), memory(now), memory(requests), memory(limits), devices(limits),
+		}
+		if t.all {
+			row = append([]string{p.Namespace}, row...)
+		}
+		columns.add(row...)
+	}
+	columns.write(t.Out, "")
+}
+
+// asked sums what the containers of a pod request and may use at most. A pod has no limit where one container has none.
+func asked(p *corev1.Pod) (requests, limits corev1.ResourceList) {
+	requests, limits = corev1.ResourceList{}, corev1.ResourceList{}
+	for _, c := range p.Spec.Containers {
+		addTo(requests, c.Resources.Requests)
+		addTo(limits, c.Resources.Limits)
+	}
+	for name := range limits {
+		unlimited := slices.ContainsFunc(p.Spec.Containers, func(c corev1.Container) bool {
+			_, limited := c.Resources.Limits[name]
+			return !limited
+		})
+		if unlimited && (name == corev1.ResourceCPU || name == corev1.ResourceMemory) {
+			delete(limits, name)
+		}
+	}
+	return requests, limits
+}
+
+func cores(list corev1.ResourceList) string {
+	q, ok := list[corev1.ResourceCPU]
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%dm", q.MilliValue())
+}
+
+func memory(list corev1.ResourceList) string {
+	q, ok := list[corev1.ResourceMemory]
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%dMi", q.Value()/(1<<20))
+}
+
+// devices lists what is neither CPU, memory nor disk, such as nvidia.com/gpu=8.
+func devices(list corev1.ResourceList) string {
+	var found []string
+	for name, q := range list {
+		if strings.Contains(string(name), "/") {
+			found = append(found, string(name)+"="+q.String())
+		}
+	}
+	if len(found) == 0 {
+		return "-"
+	}
+	slices.Sort(found)
+	return strings.Join(found, ",")
+}
