@@ -15,9 +15,9 @@ func TestOf(t *testing.T) {
 		info    *debug.BuildInfo
 		want    string
 	}{
-		"a release says its number":       {"v1.2.3", commit, "v1.2.3"},
-		"a plain build says its commit":   {"", commit, "abc"},
-		"a build without either is unknown":{"", &debug.BuildInfo{}, "unknown"},
+		"a release says its number":         {"v1.2.3", commit, "v1.2.3"},
+		"a plain build says its commit":     {"", commit, "abc"},
+		"a build without either is unknown": {"", &debug.BuildInfo{}, "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := of(tc.release, tc.info); got != tc.want {
