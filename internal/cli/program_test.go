@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -67,7 +68,7 @@ func job(conditions ...metav1.Condition) *v1alpha1.TrainingJob {
 func pod(role, index string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: "digits-" + role + "-" + index, Namespace: "team",
+			Name: "digits-" + role + "-" + index, Namespace: "team", UID: types.UID(role + index),
 			Labels: map[string]string{names.TrainingJob: "digits", names.Role: role, names.Index: index},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "pytorch"}}},
