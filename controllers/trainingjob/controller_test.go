@@ -68,7 +68,7 @@ func (b *bench) start(c client.WithWatch) {
 	cached := interceptor.NewClient(c, interceptor.Funcs{
 		// Reads come from a cache in a manager: they cost no request.
 		Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-			return b.WithWatch.Get(ctx, key, o, opts...)
+			return b.Get(ctx, key, o, opts...)
 		},
 		List: b.list,
 	})
@@ -80,7 +80,7 @@ func (b *bench) start(c client.WithWatch) {
 func (b *bench) list(ctx context.Context, _ client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 	var o client.ListOptions
 	o.ApplyOptions(opts)
-	if err := b.WithWatch.List(ctx, list, client.InNamespace(o.Namespace)); err != nil {
+	if err := b.List(ctx, list, client.InNamespace(o.Namespace)); err != nil {
 		return err
 	}
 	pods, ok := list.(*corev1.PodList)
@@ -129,11 +129,11 @@ func (b *bench) job(name string) *v1alpha1.TrainingJob {
 	return job
 }
 
-func (b *bench) create(name string, edit func(*v1alpha1.TrainingJob)) {
+func (b *bench) create(edit func(*v1alpha1.TrainingJob)) {
 	b.t.Helper()
 	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "pytorch", Image: "digits:1"}}}}
 	job := &v1alpha1.TrainingJob{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: b.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: "digits", Namespace: b.namespace},
 		Spec: v1alpha1.TrainingJobSpec{Framework: v1alpha1.PyTorch, Roles: []v1alpha1.Role{
 			{Name: "Master", Template: template}, {Name: "Worker", Replicas: new(int32(2)), Template: template},
 		}},
@@ -156,10 +156,10 @@ func (b *bench) pods() []corev1.Pod {
 }
 
 // play sets the phase of every pod, as a kubelet would.
-func (b *bench) play(phase corev1.PodPhase, exitCode int32) {
+func (b *bench) play(phase corev1.PodPhase) {
 	b.t.Helper()
 	for _, p := range b.pods() {
-		b.playOne(p.Name, phase, exitCode)
+		b.playOne(p.Name, phase, 0)
 	}
 }
 
@@ -181,9 +181,9 @@ func (b *bench) playOne(name string, phase corev1.PodPhase, exitCode int32) {
 	}
 }
 
-func (b *bench) want(job, kind string, status metav1.ConditionStatus, reason string) *metav1.Condition {
+func (b *bench) want(kind string, status metav1.ConditionStatus, reason string) *metav1.Condition {
 	b.t.Helper()
-	c := meta.FindStatusCondition(b.job(job).Status.Conditions, kind)
+	c := meta.FindStatusCondition(b.job("digits").Status.Conditions, kind)
 	if c == nil || c.Status != status || c.Reason != reason {
 		b.t.Fatalf("condition %s is %+v, want %s %s", kind, c, status, reason)
 	}
@@ -192,18 +192,18 @@ func (b *bench) want(job, kind string, status metav1.ConditionStatus, reason str
 
 func TestANewJobIsInProgress(t *testing.T) {
 	b := newBench(t)
-	b.create("digits", nil)
+	b.create(nil)
 	job := b.job("digits")
 	if len(job.Status.Conditions) != 8 {
 		t.Fatalf("want every condition from the start, got %+v", job.Status.Conditions)
 	}
-	b.want("digits", v1alpha1.ConditionReconciling, yes, v1alpha1.ReasonPending)
-	b.want("digits", v1alpha1.ConditionSucceeded, unknown, v1alpha1.ReasonPending)
+	b.want(v1alpha1.ConditionReconciling, yes, v1alpha1.ReasonPending)
+	b.want(v1alpha1.ConditionSucceeded, unknown, v1alpha1.ReasonPending)
 }
 
 func TestAJobRunsToItsEndInFewWritesAndThenSilence(t *testing.T) {
 	b := newBench(t)
-	b.create("digits", func(j *v1alpha1.TrainingJob) { j.Spec.RunPolicy.CleanPods = v1alpha1.CleanNone })
+	b.create(func(j *v1alpha1.TrainingJob) { j.Spec.RunPolicy.CleanPods = v1alpha1.CleanNone })
 	var total int
 	step := func() {
 		t.Helper()
@@ -222,12 +222,12 @@ func TestAJobRunsToItsEndInFewWritesAndThenSilence(t *testing.T) {
 	if got := len(b.pods()); got != 3 {
 		t.Fatalf("got %d pods, want 3", got)
 	}
-	b.play(corev1.PodRunning, 0)
+	b.play(corev1.PodRunning)
 	step()
-	b.want("digits", v1alpha1.ConditionRunning, yes, v1alpha1.ReasonAllRunning)
-	b.play(corev1.PodSucceeded, 0)
+	b.want(v1alpha1.ConditionRunning, yes, v1alpha1.ReasonAllRunning)
+	b.play(corev1.PodSucceeded)
 	step()
-	b.want("digits", v1alpha1.ConditionSucceeded, yes, v1alpha1.ReasonTrainingSucceeded)
+	b.want(v1alpha1.ConditionSucceeded, yes, v1alpha1.ReasonTrainingSucceeded)
 	const pods, announced = 3, 2
 	if total+announced > pods+8 {
 		t.Errorf("%d writes and %d events for %d pods", total, announced, pods)
@@ -245,11 +245,11 @@ func TestAUsersServiceIsNeverTouched(t *testing.T) {
 	if err := b.Create(t.Context(), users); err != nil {
 		t.Fatal(err)
 	}
-	b.create("digits", nil)
+	b.create(nil)
 	if _, err := b.pass("digits"); err != nil {
 		t.Fatal(err)
 	}
-	b.want("digits", v1alpha1.ConditionAccepted, no, v1alpha1.ReasonNameTaken)
+	b.want(v1alpha1.ConditionAccepted, no, v1alpha1.ReasonNameTaken)
 	after := &corev1.Service{}
 	if err := b.Get(t.Context(), client.ObjectKeyFromObject(users), after); err != nil {
 		t.Fatal(err)
@@ -274,12 +274,12 @@ func TestAQuotaShowsOnTheJobAndClears(t *testing.T) {
 	if err := b.Status().Update(t.Context(), quota); err != nil {
 		t.Fatal(err)
 	}
-	b.create("digits", nil)
+	b.create(nil)
 	again, err := b.pass("digits")
 	if err != nil || again == 0 {
 		t.Fatalf("want another try later, got %v %v", again, err)
 	}
-	c := b.want("digits", v1alpha1.ConditionScheduled, no, v1alpha1.ReasonQuotaExceeded)
+	c := b.want(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonQuotaExceeded)
 	if !strings.Contains(c.Message, "exceeded quota: none") {
 		t.Errorf("the message does not name the quota: %s", c.Message)
 	}
@@ -337,7 +337,7 @@ func TestTheManagerMayDieBetweenAnyTwoWrites(t *testing.T) {
 
 func dieAt(t *testing.T, k int64, after bool) {
 	b := newBench(t)
-	b.create("digits", func(j *v1alpha1.TrainingJob) { j.Spec.Roles[1].RestartPolicy = v1alpha1.RestartExitCode })
+	b.create(func(j *v1alpha1.TrainingJob) { j.Spec.Roles[1].RestartPolicy = v1alpha1.RestartExitCode })
 	healthy := b.WithWatch
 	b.start(faulty(healthy, k, after))
 	live := func() {
@@ -348,7 +348,7 @@ func dieAt(t *testing.T, k int64, after bool) {
 		}
 	}
 	live()
-	b.play(corev1.PodRunning, 0)
+	b.play(corev1.PodRunning)
 	live()
 	b.playOne("digits-worker-1", corev1.PodFailed, 137)
 	live()
@@ -364,8 +364,8 @@ func dieAt(t *testing.T, k int64, after bool) {
 			t.Errorf("pod %s is of attempt %s, want 1", p.Name, p.Labels[names.Attempt])
 		}
 	}
-	b.play(corev1.PodRunning, 0)
+	b.play(corev1.PodRunning)
 	b.playOne("digits-master-0", corev1.PodSucceeded, 0)
 	live()
-	b.want("digits", v1alpha1.ConditionSucceeded, yes, v1alpha1.ReasonTrainingSucceeded)
+	b.want(v1alpha1.ConditionSucceeded, yes, v1alpha1.ReasonTrainingSucceeded)
 }

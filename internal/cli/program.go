@@ -84,7 +84,7 @@ func terminalWidth(w io.Writer) int {
 
 // Run runs one command and returns its exit code. Errors are told in one line.
 func (p *Program) Run(ctx context.Context, args []string) int {
-	root := p.root()
+	root := p.root() //nolint:contextcheck // commands take their context from cobra when they run
 	root.SetArgs(args)
 	root.SetIn(p.In)
 	root.SetOut(p.Out)

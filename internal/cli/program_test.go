@@ -8,7 +8,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,18 +85,30 @@ func TestGetListsJobs(t *testing.T) {
 	}
 }
 
-func TestLogsNameTheReplicaOfEachLine(t *testing.T) {
-	logs := map[string]string{"digits-master-0": "one\nthree\n", "digits-worker-1": "two\n"}
-	objects := []client.Object{job(), pod("master", "0"), pod("worker", "1")}
-	got := call(t, objects, logs, "logs", "digits")
-	lines := strings.Split(strings.TrimSpace(got.out), "\n")
-	slices.Sort(lines)
-	want := []string{"master-0 | one", "master-0 | three", "worker-1 | two"}
-	if diff := cmp.Diff(want, lines); diff != "" || got.code != ExitOK {
-		t.Errorf("exit code %d, lines (-want +got):\n%s", got.code, diff)
+func TestLogsAreInTheOrderTheyWereWritten(t *testing.T) {
+	logs := map[string]string{
+		"digits-master-0": "2026-01-01T12:00:01.5Z one\n2026-01-01T12:00:03Z three\n",
+		"digits-worker-1": "2026-01-01T12:00:02Z two\n",
 	}
-	if got := call(t, objects, logs, "logs", "digits", "--role", "Worker"); got.out != "worker-1 | two\n" {
-		t.Errorf("--role Worker prints %q", got.out)
+	objects := []client.Object{job(), pod("master", "0"), pod("worker", "1")}
+	cases := map[string]struct {
+		args     []string
+		wantOut  string
+		wantCode int
+	}{
+		"all replicas":           {nil, "master-0 | one\nworker-1 | two\nmaster-0 | three\n", ExitOK},
+		"one role":               {[]string{"--role", "worker"}, "worker-1 | two\n", ExitOK},
+		"one index":              {[]string{"--index", "0", "--timestamps"}, "master-0 | 2026-01-01T12:00:01.5Z one\nmaster-0 | 2026-01-01T12:00:03Z three\n", ExitOK},
+		"no log of a former run": {[]string{"--previous"}, "", ExitOK},
+		"a role the job has not": {[]string{"--role", "Chief"}, "", ExitError},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := call(t, objects, logs, append([]string{"logs", "digits"}, tc.args...)...)
+			if diff := cmp.Diff(tc.wantOut, got.out); diff != "" || got.code != tc.wantCode {
+				t.Errorf("exit code %d, output (-want +got):\n%s", got.code, diff)
+			}
+		})
 	}
 }
 

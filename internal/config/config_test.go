@@ -57,7 +57,7 @@ func TestRefused(t *testing.T) {
 		// want are parts of the message; the field is one of them.
 		want []string
 	}{
-		"an unknown field":            {"metrics: {adress: x}", []string{"unknown field", "metrics.adress"}},
+		"an unknown field":            {"metrics: {where: x}", []string{"unknown field", "metrics.where"}},
 		"an unknown section":          {"webhooks: {}", []string{"unknown field", "webhooks"}},
 		"a field in the wrong case":   {"Log: {level: info}", []string{"unknown field", "Log"}},
 		"a field twice":               {"log: {level: info, level: debug}", []string{"level"}},

@@ -184,11 +184,15 @@ func (d *definition) validateScale(o *unstructured.Unstructured) field.ErrorList
 	return nil
 }
 
+// fatal are the errors after which the server does not evaluate rules.
+var fatal = []field.ErrorType{
+	field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid,
+}
+
 // misshapen is true when an error is one after which the server does not evaluate rules.
 func misshapen(errs field.ErrorList) bool {
 	for _, err := range errs {
-		switch err.Type {
-		case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
+		if slices.Contains(fatal, err.Type) {
 			return true
 		}
 	}

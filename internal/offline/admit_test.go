@@ -58,7 +58,7 @@ func TestServerAgrees(t *testing.T) {
 				if err != nil || !refusal.Empty() {
 					continue
 				}
-				if diff := cmp.Diff(comparable(theirs), comparable(ours)); diff != "" {
+				if diff := cmp.Diff(withoutNoise(theirs), withoutNoise(ours)); diff != "" {
 					t.Errorf("the server's object (-) and ours (+) differ:\n%s", diff)
 				}
 			}
@@ -102,8 +102,8 @@ func words(r offline.Refusal) []string {
 	return found
 }
 
-// comparable leaves out what only a server can know.
-func comparable(o *unstructured.Unstructured) map[string]any {
+// withoutNoise leaves out what only a server can know.
+func withoutNoise(o *unstructured.Unstructured) map[string]any {
 	o = o.DeepCopy()
 	for _, name := range []string{"creationTimestamp", "uid", "managedFields", "namespace", "resourceVersion"} {
 		unstructured.RemoveNestedField(o.Object, "metadata", name)
