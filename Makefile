@@ -1,5 +1,5 @@
-# What can be done here: `make help`. Every target works on a clean clone on a machine with Go; up, images and what
-# needs them want root and a few Debian packages as well, and say which.
+# What can be done here: `make help`. Every target works on a clean clone on a machine with Go; deploy and undeploy want a
+# cluster in KUBECONFIG.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,10 +15,8 @@ ldflags := -s -w -X $(module)/internal/version.Version=$(VERSION)
 # Binaries and images are kept outside the checkout, by version, and survive it.
 cache := $(or $(MILLRACE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace)
 
-# The local cluster is a program and a module of its own. It reads NODES, and CLUSTER, which may name another kind of
-# cluster to use: both may stand on make's command line.
+# The binaries of Kubernetes come from a program and a module of its own.
 cluster := go run -C hack/cluster .
-export CLUSTER NODES
 
 # The tools of hack/tools/go.mod, built once for their versions and this Go.
 tools := $(cache)/tools/$(shell { cat hack/tools/go.sum; go env GOVERSION; } | sha256sum | cut -c1-16)
@@ -35,11 +33,9 @@ export KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-}" KUBEBUILDER_CONTROLPLANE_ST
 [[ -n $$KUBEBUILDER_ASSETS ]] || KUBEBUILDER_ASSETS=$$($(cluster) assets)
 endef
 
-# Shell that makes kubectl and KUBECONFIG those of the cluster.
+# Shell that finds the kubectl of the tests' Kubernetes version; the cluster is KUBECONFIG's.
 define kubectl
 kubectl=$$($(cluster) bin kubectl)
-KUBECONFIG=$$($(cluster) kubeconfig)
-export KUBECONFIG
 endef
 
 ##@ Start here
@@ -49,10 +45,6 @@ help: ## Print this
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-
-.PHONY: demo
-demo: ## From nothing to a trained model: cluster, images, Millrace, a TrainingJob
-	@go run ./hack/demo
 
 .PHONY: test
 test: ## Vet, and run every test that needs no cluster
@@ -111,22 +103,6 @@ envtest-assets: ## Build kube-apiserver and etcd for tests, and print where they
 
 ##@ Cluster
 
-.PHONY: up
-up: ## Start the local cluster (NODES=20 adds simulated nodes; CLUSTER=existing uses KUBECONFIG's)
-	@$(cluster) up $(if $(NODES),--nodes $(NODES))
-
-.PHONY: down
-down: ## Stop the local cluster and leave nothing behind
-	@$(cluster) down
-
-.PHONY: image
-image: ## Build the manager's image and import it into the running cluster
-	@$(cluster) images manager
-
-.PHONY: images
-images: ## Build every image and import them
-	@$(cluster) images
-
 .PHONY: deploy
 deploy: $(kustomize) ## Install config/default on the cluster and wait until it runs
 	@$(kubectl)
@@ -142,16 +118,7 @@ undeploy: $(kustomize) ## Remove the manager, but no user's object (UNDEPLOY_CRD
 	      all == "yes" || !/(^|\n)kind: (CustomResourceDefinition|Namespace|PersistentVolumeClaim)\n/ {printf "---\n%s", $$0}' \
 	  | "$$kubectl" delete --ignore-not-found -f -
 
-##@ Tests on a cluster
-
-.PHONY: e2e
-e2e: up images deploy ## Test on the local cluster, which is started when it is not there
-	@$(kubectl)
-	go test -count=1 -timeout 40m $(e2e-flags) ./test/e2e/...
-
-.PHONY: e2e-extended
-e2e-extended: e2e-flags := -tags extended
-e2e-extended: e2e ## The same, and with the systems Millrace works with
+##@ Measurements
 
 .PHONY: bench
 bench: ## Measure against a plain client

@@ -141,7 +141,7 @@ func (c Cache) build(ctx context.Context, m module, dir string, names []string) 
 	if err := os.MkdirAll(fresh, 0o755); err != nil {
 		return fmt.Errorf("making room: %w", err)
 	}
-	defer os.RemoveAll(fresh)
+	defer func() { _ = os.RemoveAll(fresh) }() // what is left is made anew by the next build
 	log, err := c.openLog(filepath.Base(m.dir))
 	if err != nil {
 		return err
