@@ -57,7 +57,8 @@ With -f it goes on: replicas that start later or again are joined, until the job
 	f.DurationVar(&cmd.since, "since", 0, "lines younger than this only, such as 5m")
 	f.BoolVar(&cmd.previous, "previous", false, "the log before the container's last restart")
 	f.BoolVar(&cmd.timestamps, "timestamps", false, "begin each line with its time")
-	complete(c, "role", "Master", "Worker")
+
+	p.completeRoles(c)
 	return c
 }
 
