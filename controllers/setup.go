@@ -67,8 +67,7 @@ func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}: {Transform: stripPod},
-			// Services keep their managed fields: the engine hands those of its Create to its Apply.
-			&corev1.Service{}: {Label: labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager}), Transform: keep},
+			&corev1.Service{}: {Label: labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
 	}

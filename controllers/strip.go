@@ -11,9 +11,6 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
-// keep is the transform that transforms nothing, where the default would.
-func keep(o any) (any, error) { return o, nil }
-
 // stripPod keeps of a pod what plans read: whose it is, where it runs, what it asks for, how it is. One informer holds
 // one form of an object, and a cluster may have 100,000 pods that are not ours.
 func stripPod(o any) (any, error) {

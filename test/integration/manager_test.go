@@ -1,0 +1,217 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"os"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/controllers"
+	"github.com/millrace-ml/millrace/internal/config"
+	"github.com/millrace-ml/millrace/internal/envtest"
+)
+
+const patience = 20 * time.Second
+
+var _ = Describe("the manager", Ordered, func() {
+	var (
+		admin     client.WithWatch
+		namespace string
+		requests  *envtest.Counter
+		leader    context.CancelFunc
+	)
+
+	BeforeAll(func() {
+		scheme, err := controllers.Scheme()
+		Expect(err).NotTo(HaveOccurred())
+		admin = server.Client(GinkgoTB(), scheme)
+		allow(admin)
+		leader, requests = start("one")
+	})
+	BeforeEach(func() { namespace = server.Namespace(GinkgoTB()) })
+
+	condition := func(kind string) func() string {
+		return func() string {
+			job := &v1alpha1.TrainingJob{}
+			if err := admin.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: "digits"}, job); err != nil {
+				return err.Error()
+			}
+			c := meta.FindStatusCondition(job.Status.Conditions, kind)
+			return string(c.Status) + " " + c.Reason
+		}
+	}
+
+	It("runs a job to its end, within what its role allows", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, digits(namespace))).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		play(ctx, admin, namespace, corev1.PodRunning)
+		Eventually(condition(v1alpha1.ConditionRunning)).WithTimeout(patience).Should(Equal("True AllRunning"))
+		play(ctx, admin, namespace, corev1.PodSucceeded)
+		Eventually(condition(v1alpha1.ConditionSucceeded)).WithTimeout(patience).Should(Equal("True TrainingSucceeded"))
+	})
+
+	It("sends nothing when nothing changes", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, digits(namespace))).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		play(ctx, admin, namespace, corev1.PodRunning)
+		Eventually(condition(v1alpha1.ConditionRunning)).WithTimeout(patience).Should(Equal("True AllRunning"))
+		// What may wait is stored a few seconds later, the last counts of the job before this one among it.
+		silent := 0
+		listen := func() int {
+			silent++
+			if len(requests.Requests()) > 0 {
+				silent = 0
+			}
+			requests.Reset()
+			return silent
+		}
+		Eventually(listen).WithTimeout(3 * patience).WithPolling(6 * time.Second).Should(BeNumerically(">=", 2))
+		Consistently(requests.Total).WithTimeout(8 * time.Second).Should(BeEmpty())
+	})
+
+	It("replaces a pod that somebody deletes and charges nobody", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, digits(namespace))).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		play(ctx, admin, namespace, corev1.PodRunning)
+		victim := pods(ctx, admin, namespace)[0]
+		Expect(admin.Delete(ctx, &victim, client.GracePeriodSeconds(0))).To(Succeed())
+		Eventually(func() bool {
+			now := &corev1.Pod{}
+			err := admin.Get(ctx, client.ObjectKeyFromObject(&victim), now)
+			return err == nil && now.UID != victim.UID
+		}).WithTimeout(patience).Should(BeTrue())
+		job := &v1alpha1.TrainingJob{}
+		Expect(admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "digits"}, job)).To(Succeed())
+		Expect(job.Status.Restarts).To(BeEmpty())
+	})
+
+	It("suspends and resumes, and deletes a job whose time is over", func(ctx SpecContext) {
+		job := digits(namespace)
+		job.Spec.RunPolicy.TTLSecondsAfterFinished = new(int32(1))
+		Expect(admin.Create(ctx, job)).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		suspend(ctx, admin, job, true)
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(BeZero())
+		Eventually(condition(v1alpha1.ConditionSuspended)).WithTimeout(patience).Should(Equal("True Suspended"))
+		suspend(ctx, admin, job, false)
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		play(ctx, admin, namespace, corev1.PodSucceeded)
+		Eventually(func() bool {
+			return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(job), job))
+		}).WithTimeout(patience).Should(BeTrue())
+	})
+
+	It("fails a job at its deadline without being told", func(ctx SpecContext) {
+		job := digits(namespace)
+		job.Spec.RunPolicy.ActiveDeadlineSeconds = new(int32(2))
+		Expect(admin.Create(ctx, job)).To(Succeed())
+		Eventually(condition(v1alpha1.ConditionSucceeded)).WithTimeout(patience).Should(Equal("False DeadlineExceeded"))
+	})
+
+	It("hands over when the leader is gone, without a second pod of anything", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, digits(namespace))).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		before := pods(ctx, admin, namespace)
+		second, _ := start("two")
+		DeferCleanup(func() { second() })
+		leader()
+		play(ctx, admin, namespace, corev1.PodRunning)
+		Eventually(condition(v1alpha1.ConditionRunning)).WithTimeout(2 * patience).Should(Equal("True AllRunning"))
+		after := pods(ctx, admin, namespace)
+		Expect(after).To(HaveLen(3))
+		for i := range after {
+			Expect(after[i].UID).To(Equal(before[i].UID))
+		}
+	})
+})
+
+// start runs a manager as the user the role is bound to, and returns how to stop it and what it asks.
+func start(name string) (context.CancelFunc, *envtest.Counter) {
+	scheme, err := controllers.Scheme()
+	Expect(err).NotTo(HaveOccurred())
+	user, requests := envtest.Counted(server.User(GinkgoTB(), "manager-"+name, "managers"))
+	cfg := config.Default()
+	cfg.LeaderElection.Namespace, cfg.Metrics.BindAddress, cfg.Health.BindAddress = "default", "", ""
+	options := cfg.Manager(controllers.CacheOptions())
+	options.Scheme = scheme
+	options.Controller.SkipNameValidation = new(true)
+	mgr, err := ctrl.NewManager(user, options)
+	Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(context.Background())
+	DeferCleanup(func() { cancel() })
+	Expect(controllers.Setup(ctx, mgr, controllers.Options{})).To(Succeed())
+	go func() {
+		defer GinkgoRecover()
+		Expect(mgr.Start(ctx)).To(Succeed())
+	}()
+	return cancel, requests
+}
+
+// allow binds the managers to the generated role, and to the lease they elect a leader by.
+func allow(admin client.Client) {
+	text, err := os.ReadFile("../../config/rbac/role.yaml")
+	Expect(err).NotTo(HaveOccurred())
+	role := &rbacv1.ClusterRole{}
+	Expect(yaml.Unmarshal(text, role)).To(Succeed())
+	lease := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "lease"},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"*"}}},
+	}
+	for _, r := range []*rbacv1.ClusterRole{role, lease} {
+		Expect(admin.Create(context.Background(), r)).To(Succeed())
+		Expect(admin.Create(context.Background(), &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: r.Name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: r.Name},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "managers"}},
+		})).To(Succeed())
+	}
+}
+
+func digits(namespace string) *v1alpha1.TrainingJob {
+	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+		Containers: []corev1.Container{{Name: "pytorch", Image: "digits:1"}}, TerminationGracePeriodSeconds: new(int64(0)),
+	}}
+	return &v1alpha1.TrainingJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "digits"},
+		Spec: v1alpha1.TrainingJobSpec{Framework: v1alpha1.PyTorch, Roles: []v1alpha1.Role{
+			{Name: "Master", Template: template}, {Name: "Worker", Replicas: new(int32(2)), Template: template},
+		}},
+	}
+}
+
+func suspend(ctx context.Context, c client.Client, job *v1alpha1.TrainingJob, on bool) {
+	GinkgoHelper()
+	before := job.DeepCopy()
+	job.Spec.RunPolicy.Suspend = &on
+	Expect(c.Patch(ctx, job, client.MergeFrom(before))).To(Succeed())
+}
+
+func pods(ctx context.Context, c client.Client, namespace string) []corev1.Pod {
+	var list corev1.PodList
+	Expect(c.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+	return list.Items
+}
+
+// play sets the phase of every pod, as a kubelet would.
+func play(ctx context.Context, c client.Client, namespace string, phase corev1.PodPhase) {
+	GinkgoHelper()
+	for _, p := range pods(ctx, c, namespace) {
+		p.Status.Phase = phase
+		p.Spec.NodeName = ""
+		Expect(client.IgnoreNotFound(c.Status().Update(ctx, &p))).To(Succeed())
+	}
+}
