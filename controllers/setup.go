@@ -66,7 +66,7 @@ func Scheme() (*runtime.Scheme, error) {
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}: {Transform: stripPod},
+			&corev1.Pod{}:     {Transform: stripPod},
 			&corev1.Service{}: {Label: labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
