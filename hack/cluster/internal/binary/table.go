@@ -64,10 +64,6 @@ var modules = []module{
 		programs: map[string]string{"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
 	},
 	{
-		dir: "provisioner", version: "local", flags: stripped,
-		programs: map[string]string{"provisioner": "."},
-	},
-	{
 		dir: "pause", version: "local", flags: stripped,
 		programs: map[string]string{"pause": "."},
 	},
