@@ -1,5 +1,5 @@
-# What can be done here: `make help`. Every target works on a clean clone on a machine with Go; deploy and undeploy want a
-# cluster in KUBECONFIG.
+# What can be done here: `make help`. Every target works on a clean clone on a machine with Go, those of the local cluster
+# as root on Linux. KUBECONFIG=FILE, CLUSTER=existing (with IMAGE=the manager's image) or CLUSTER=kind use another cluster.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,8 +15,11 @@ ldflags := -s -w -X $(module)/internal/version.Version=$(VERSION)
 # Binaries and images are kept outside the checkout, by version, and survive it.
 cache := $(or $(MILLRACE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace)
 
-# The binaries of Kubernetes come from a program and a module of its own.
+# The local cluster, and the binaries of Kubernetes, are the work of a program in a module of its own.
 cluster := go run -C hack/cluster .
+
+# Simulated nodes beside the real one.
+NODES ?= 0
 
 # The tools of hack/tools/go.mod, built once for their versions and this Go.
 tools := $(cache)/tools/$(shell { cat hack/tools/go.sum; go env GOVERSION; } | sha256sum | cut -c1-16)
@@ -33,9 +36,12 @@ export KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-}" KUBEBUILDER_CONTROLPLANE_ST
 [[ -n $$KUBEBUILDER_ASSETS ]] || KUBEBUILDER_ASSETS=$$($(cluster) assets)
 endef
 
-# Shell that finds the kubectl of the tests' Kubernetes version; the cluster is KUBECONFIG's.
-define kubectl
+# Shell that finds the cluster, and the kubectl of the tests' Kubernetes version. KUBECONFIG is set last: it chooses the
+# cluster that the program works with.
+define access
 kubectl=$$($(cluster) bin kubectl)
+KUBECONFIG=$$($(cluster) kubeconfig)
+export KUBECONFIG
 endef
 
 ##@ Start here
@@ -45,6 +51,12 @@ help: ## Print this
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: deploy ## Start a cluster, install Millrace, and train a net on real data over three pods
+	@$(cluster) load pytorch-digits >/dev/null
+	$(access)
+	hack/demo "$$kubectl" bin/mill
 
 .PHONY: test
 test: ## Vet, and run every test that needs no cluster
@@ -103,20 +115,45 @@ envtest-assets: ## Build kube-apiserver and etcd for tests, and print where they
 
 ##@ Cluster
 
+.PHONY: up
+up: ## Start the local cluster, or what of it does not run (NODES=20 adds simulated GPU nodes)
+	@$(cluster) up $(NODES)
+
+.PHONY: down
+down: ## Remove the local cluster
+	@$(cluster) down
+
+.PHONY: status
+status: ## List the processes of the local cluster and their logs
+	@$(cluster) status
+
+.PHONY: image
+image: build ## Build the manager's image and print the path of its archive
+	@$(cluster) image manager
+
 .PHONY: deploy
-deploy: $(kustomize) ## Install config/default on the cluster and wait until it runs
-	@$(kubectl)
-	$(kustomize) build config/default | "$$kubectl" apply --server-side --force-conflicts -f -
+deploy: up build $(kustomize) ## Install config/default with the manager of this checkout and wait until it runs
+	@image=$$($(cluster) load manager)
+	$(access)
+	$(kustomize) build config/default | sed "s|docker.io/millrace/manager:dev|$$image|" \
+	  | "$$kubectl" apply --server-side --force-conflicts -f - >/dev/null
 	"$$kubectl" -n millrace-system rollout status deployment/millrace-manager --timeout=180s
 
 # What users made stays: their objects go with the CRDs, and what is in the namespace with the namespace.
 .PHONY: undeploy
 undeploy: $(kustomize) ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes them too)
-	@$(kubectl)
+	@$(access)
 	$(kustomize) build config/default \
 	  | awk -v all='$(UNDEPLOY_CRDS)' 'BEGIN {RS = "---\n"} \
 	      all == "yes" || !/(^|\n)kind: (CustomResourceDefinition|Namespace|PersistentVolumeClaim)\n/ {printf "---\n%s", $$0}' \
 	  | "$$kubectl" delete --ignore-not-found -f -
+
+.PHONY: e2e
+e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch
+	@$(cluster) load pytorch-digits >/dev/null
+	$(access)
+	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" KUSTOMIZE='$(kustomize)'
+	go test -count=1 -timeout 25m -v ./test/e2e/...
 
 ##@ Measurements
 

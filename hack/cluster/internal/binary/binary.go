@@ -14,11 +14,11 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/millrace-ml/millrace/hack/cluster/internal/command"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/console"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/flock"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/paths"
@@ -142,17 +142,11 @@ func (c Cache) build(ctx context.Context, m module, dir string, names []string) 
 		return fmt.Errorf("making room: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(fresh) }() // what is left is made anew by the next build
-	log, err := c.openLog(filepath.Base(m.dir))
-	if err != nil {
+	log := c.paths.InCache("logs", "build-"+filepath.Base(m.dir)+".log")
+	env := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false"}
+	args := append([]string{"-C", filepath.Join(c.paths.Source, m.dir)}, m.arguments(fresh, names)...)
+	if err := command.Logged(ctx, log, env, "go", args...); err != nil {
 		return err
-	}
-	defer log.Close()
-	cmd := exec.CommandContext(ctx, "go", m.arguments(fresh, names)...)
-	cmd.Dir = filepath.Join(c.paths.Source, m.dir)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("go build (see %s): %w%s", log.Name(), err, console.Tail(log.Name(), 5))
 	}
 	for _, name := range names {
 		built := filepath.Join(fresh, filepath.Base(m.output(name)))
@@ -182,14 +176,6 @@ func (m module) output(name string) string {
 		return name
 	}
 	return m.programs[name]
-}
-
-func (c Cache) openLog(name string) (*os.File, error) {
-	dir := c.paths.InCache("logs")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("making the log directory: %w", err)
-	}
-	return os.Create(filepath.Join(dir, "build-"+name+".log"))
 }
 
 // key names a module's directory in the cache: what it is, its version and a hash of its sources,

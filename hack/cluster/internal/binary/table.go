@@ -64,6 +64,10 @@ var modules = []module{
 		programs: map[string]string{"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
 	},
 	{
+		dir: "versions/provisioner", version: "v13.0.0", flags: stripped,
+		programs: map[string]string{"provisioner": "."},
+	},
+	{
 		dir: "pause", version: "local", flags: stripped,
 		programs: map[string]string{"pause": "."},
 	},

@@ -112,13 +112,16 @@ func Tail(path string, lines int) string {
 	if err != nil {
 		return ""
 	}
-	text := strings.TrimRight(string(content), "\n")
+	return LastLines(string(content), lines)
+}
+
+// LastLines returns the last lines of a text, indented for an error message; nothing when it is empty.
+func LastLines(text string, lines int) string {
+	text = strings.TrimSpace(text)
 	if text == "" {
 		return ""
 	}
 	all := strings.Split(text, "\n")
-	if len(all) > lines {
-		all = all[len(all)-lines:]
-	}
+	all = all[max(0, len(all)-lines):]
 	return "\n  " + strings.Join(all, "\n  ")
 }

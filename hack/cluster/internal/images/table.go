@@ -1,0 +1,56 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package images
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// image is an ordinary Dockerfile and what it is built from.
+type image struct {
+	dockerfile string   // below the checkout
+	context    string   // directory below the checkout whose files the Dockerfile copies, if any
+	files      []string // of the context; all regular files when empty
+	programs   []string // of the binary cache, beside the files of the context
+	parent     string   // the image it starts FROM, none for scratch
+}
+
+// base is the one image that is not built from a Dockerfile alone: mmdebstrap makes its file system.
+const base = "base"
+
+// repository of an image on the cluster; the base has the name Dockerfiles know it by everywhere.
+func repository(name string) string {
+	if name == base {
+		return "docker.io/library/debian"
+	}
+	return "docker.io/millrace/" + name
+}
+
+// tag by which manifests name an image.
+func tag(name string) string {
+	if name == base {
+		return "bookworm-slim"
+	}
+	return "dev"
+}
+
+// table is every image this repository builds.
+var table = map[string]image{
+	base:             {dockerfile: "hack/images/base/Dockerfile"},
+	"pause":          {dockerfile: "hack/images/pause/Dockerfile", programs: []string{"pause"}},
+	"coredns":        {dockerfile: "hack/images/coredns/Dockerfile", programs: []string{"coredns"}},
+	"manager":        {dockerfile: "Dockerfile", context: ".", files: []string{"bin/manager"}},
+	"pytorch-digits": {dockerfile: "hack/images/pytorch-digits/Dockerfile", context: "hack/images/pytorch-digits", parent: base},
+}
+
+// Source is where a container engine finds an image's Dockerfile and build context, and the image's name. Only images
+// made of nothing but files of the checkout have one.
+func Source(repo, name string) (dockerfile, context, image string, err error) {
+	i, ok := table[name]
+	if !ok || i.context == "" {
+		return "", "", "", fmt.Errorf("no image %q to build with a container engine", name)
+	}
+	return filepath.Join(repo, i.dockerfile), filepath.Join(repo, i.context), repository(name) + ":" + tag(name), nil
+}
