@@ -65,7 +65,10 @@ func (c *Cluster) components() []component {
 		},
 		{
 			name: "kube-scheduler", wave: controllers, config: []string{"kube-scheduler.yaml"},
-			args:  []string{"--config=" + config("kube-scheduler.yaml"), "--bind-address=" + nodeIP},
+			args: flags(map[string]string{
+				"config": config("kube-scheduler.yaml"), "bind-address": nodeIP,
+				"tls-cert-file": c.pkiFile("kube-scheduler.crt"), "tls-private-key-file": c.pkiFile("kube-scheduler.key"),
+			}),
 			ready: httpProbe("https://" + nodeIP + ":10259/healthz"),
 		},
 		{
@@ -170,6 +173,8 @@ func (c *Cluster) controllerManagerArgs() []string {
 		"authentication-kubeconfig":        kubeconfig,
 		"authorization-kubeconfig":         kubeconfig,
 		"bind-address":                     nodeIP,
+		"tls-cert-file":                    c.pkiFile("kube-controller-manager.crt"),
+		"tls-private-key-file":             c.pkiFile("kube-controller-manager.key"),
 		"leader-elect":                     "false",
 		"use-service-account-credentials":  "true",
 		"root-ca-file":                     c.pkiFile("ca.crt"),

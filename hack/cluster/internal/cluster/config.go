@@ -48,8 +48,8 @@ var certificates = []pki.Request{
 	{Name: "front-proxy", CommonName: "front-proxy-client"},
 	{Name: "admin", CommonName: "admin", Organization: "system:masters"},
 	{Name: "node", CommonName: "system:node:" + nodeName, Organization: "system:nodes"},
-	{Name: "kube-controller-manager", CommonName: "system:kube-controller-manager"},
-	{Name: "kube-scheduler", CommonName: "system:kube-scheduler"},
+	{Name: "kube-controller-manager", CommonName: "system:kube-controller-manager", IPs: []net.IP{net.ParseIP(nodeIP)}},
+	{Name: "kube-scheduler", CommonName: "system:kube-scheduler", IPs: []net.IP{net.ParseIP(nodeIP)}},
 	{Name: "kube-proxy", CommonName: "system:kube-proxy"},
 	{Name: "local-tools", CommonName: "millrace:local-tools", Organization: "system:masters"},
 }

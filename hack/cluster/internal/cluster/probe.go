@@ -40,9 +40,7 @@ func socketProbe(path string) probe {
 	}
 }
 
-// newClient returns a client that trusts the cluster's authority and is its administrator. The serving
-// certificates of the controller manager and the scheduler are of their own making, so their health
-// is asked for without checking who answers.
+// newClient returns a client that trusts the cluster's authority and is its administrator.
 func newClient(pkiDir string) (*http.Client, error) {
 	certificate, err := tls.LoadX509KeyPair(pki.Certificate(pkiDir, "admin"), pki.Key(pkiDir, "admin"))
 	if err != nil {

@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
 
@@ -49,8 +48,7 @@ func run(ctx context.Context, kubeconfig, root string) error {
 	if err != nil {
 		return err
 	}
-	controller.NewProvisionController(klog.FromContext(ctx), clients, name, directories{root},
-		controller.LeaderElection(false)).Run(ctx)
+	controller.NewProvisionController(ctx, clients, name, directories{root}, controller.LeaderElection(false)).Run(ctx)
 	return nil
 }
 
