@@ -43,13 +43,13 @@ func makeCgroups() error {
 
 // removeCgroups removes the cluster's control groups in every hierarchy. The kernel refuses while a process is dying
 // in one, so that is asked for again.
-func removeCgroups() error {
+func removeCgroups(ctx context.Context) error {
 	roots, err := cgroups()
 	if err != nil {
 		return err
 	}
 	for _, root := range roots {
-		err := eventually(context.Background(), 10*time.Second, func() error { return removeTree(root) })
+		err := eventually(ctx, 10*time.Second, func() error { return removeTree(root) })
 		if err != nil {
 			return fmt.Errorf("removing the control group %s: %w", root, err)
 		}

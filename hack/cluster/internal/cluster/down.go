@@ -44,7 +44,7 @@ func (c *Cluster) remove(ctx context.Context) error {
 	if err := c.removeNetwork(ctx); err != nil {
 		return fmt.Errorf("removing the cluster's networks: %w", err)
 	}
-	if err := removeCgroups(); err != nil {
+	if err := removeCgroups(ctx); err != nil {
 		return err
 	}
 	for _, dir := range append(shared, c.paths.State) {

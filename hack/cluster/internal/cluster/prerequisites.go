@@ -31,7 +31,7 @@ var tools = []tool{
 // running containers.
 func (c *Cluster) Prerequisites(ctx context.Context) error {
 	if problems := machineProblems(); len(problems) > 0 {
-		return fmt.Errorf("this machine cannot run the local cluster:\n  %s\nUse a cluster of yours instead: KUBECONFIG=FILE make ...",
+		return fmt.Errorf("this machine cannot run the local cluster, but KUBECONFIG=FILE make ... uses another:\n  %s",
 			strings.Join(problems, "\n  "))
 	}
 	absent := absentPackages()

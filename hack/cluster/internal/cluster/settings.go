@@ -118,7 +118,7 @@ func snapshotter(state string) string {
 			return "overlayfs"
 		}
 	}
-	if int64(fs.Type) == overlayMagic {
+	if fs.Type == overlayMagic {
 		return "native"
 	}
 	return "overlayfs"

@@ -152,6 +152,8 @@ func (c component) graceTime() time.Duration {
 // permanent is an error that waiting does not mend.
 type permanent struct{ error }
 
+func (p permanent) Unwrap() error { return p.error }
+
 // eventually asks until there is no error, the time is over, or the error is permanent.
 func eventually(ctx context.Context, most time.Duration, ask func() error) error {
 	deadline := time.Now().Add(most)
@@ -160,7 +162,7 @@ func eventually(ctx context.Context, most time.Duration, ask func() error) error
 		if err == nil {
 			return nil
 		}
-		if _, ok := err.(permanent); ok || time.Now().After(deadline) {
+		if errors.As(err, &permanent{}) || time.Now().After(deadline) {
 			return err
 		}
 		select {

@@ -70,25 +70,25 @@ func (k Kind) exists(ctx context.Context) (bool, error) {
 
 // Load builds an image with Docker and gives it to the cluster's nodes. Its name has a tag of its content.
 func (k Kind) Load(ctx context.Context, name string) (string, error) {
-	dockerfile, dir, image, err := images.Source(k.Repo, name)
+	recipe, err := images.RecipeOf(k.Repo, name)
 	if err != nil {
 		return "", err
 	}
 	err = k.Console.Step("Building image "+name, func() error {
-		return command.Run(ctx, "docker", "build", "--tag", image, "--file", dockerfile, dir)
+		return command.Run(ctx, "docker", "build", "--tag", recipe.Name, "--file", recipe.Dockerfile, recipe.Context)
 	})
 	if err != nil {
 		return "", err
 	}
-	id, err := command.Feed(ctx, "", "docker", "image", "inspect", "--format", "{{.Id}}", image)
+	id, err := command.Feed(ctx, "", "docker", "image", "inspect", "--format", "{{.Id}}", recipe.Name)
 	if err != nil {
 		return "", err
 	}
-	unique := image + "-" + strings.TrimPrefix(strings.TrimSpace(id), "sha256:")[:12]
-	if err := command.Run(ctx, "docker", "tag", image, unique); err != nil {
+	unique := recipe.Name + "-" + strings.TrimPrefix(strings.TrimSpace(id), "sha256:")[:12]
+	if err := command.Run(ctx, "docker", "tag", recipe.Name, unique); err != nil {
 		return "", err
 	}
-	return unique, command.Run(ctx, "kind", "load", "docker-image", "--name", kindName, image, unique)
+	return unique, command.Run(ctx, "kind", "load", "docker-image", "--name", kindName, recipe.Name, unique)
 }
 
 // Kubeconfig is the file kind wrote.

@@ -45,12 +45,17 @@ var table = map[string]image{
 	"pytorch-digits": {dockerfile: "hack/images/pytorch-digits/Dockerfile", context: "hack/images/pytorch-digits", parent: base},
 }
 
-// Source is where a container engine finds an image's Dockerfile and build context, and the image's name. Only images
-// made of nothing but files of the checkout have one.
-func Source(repo, name string) (dockerfile, context, image string, err error) {
+// Recipe is what a container engine builds an image from.
+type Recipe struct{ Dockerfile, Context, Name string }
+
+// RecipeOf is the recipe of an image. Only images made of nothing but files of the checkout have one.
+func RecipeOf(repo, name string) (Recipe, error) {
 	i, ok := table[name]
 	if !ok || i.context == "" {
-		return "", "", "", fmt.Errorf("no image %q to build with a container engine", name)
+		return Recipe{}, fmt.Errorf("no image %q to build with a container engine", name)
 	}
-	return filepath.Join(repo, i.dockerfile), filepath.Join(repo, i.context), repository(name) + ":" + tag(name), nil
+	return Recipe{
+		Dockerfile: filepath.Join(repo, i.dockerfile), Context: filepath.Join(repo, i.context),
+		Name: repository(name) + ":" + tag(name),
+	}, nil
 }
