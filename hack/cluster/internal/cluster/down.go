@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/millrace-ml/millrace/hack/cluster/internal/command"
 )
 
 // shared are the directories that Kubernetes and its network plugins use whatever they are told.
@@ -38,7 +40,7 @@ func (c *Cluster) remove(ctx context.Context) error {
 	if err := c.endContainers(ctx); err != nil {
 		return fmt.Errorf("ending the containers: %w", err)
 	}
-	if err := unmountBelow(c.paths.State); err != nil {
+	if err := unmountBelow(ctx, c.paths.State); err != nil {
 		return err
 	}
 	if err := c.removeNetwork(ctx); err != nil {
@@ -103,7 +105,7 @@ func (c *Cluster) owns(pid int) bool {
 }
 
 // unmountBelow unmounts everything below a directory, the deepest first.
-func unmountBelow(dir string) error {
+func unmountBelow(ctx context.Context, dir string) error {
 	content, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		return err
@@ -117,9 +119,9 @@ func unmountBelow(dir string) error {
 	}
 	slices.SortFunc(points, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, point := range points {
-		// Detached: what still has a file open there is about to end.
-		if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
-			return fmt.Errorf("unmounting %s: %w", point, err)
+		// Lazily: what still has a file open there is about to end.
+		if err := command.Run(ctx, "umount", "--lazy", point); err != nil {
+			return err
 		}
 	}
 	return nil
