@@ -46,7 +46,7 @@ func TestServerAgrees(t *testing.T) {
 	server := envtest.Start(t)
 	cluster := client.NewNamespacedClient(server.Client(t, runtime.NewScheme()), server.Namespace(t))
 	schemas := load(t)
-	for _, file := range files(t, "testdata/*.yaml") {
+	for _, file := range files(t, "testdata/*.yaml", "../../config/samples/*.yaml") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			for _, o := range read(t, file) {
 				ours, refusal := schemas.Admit(t.Context(), o.Unstructured, "default")
