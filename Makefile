@@ -132,18 +132,18 @@ image: build ## Build the manager's image and print the path of its archive
 	@$(cluster) image manager
 
 .PHONY: deploy
-deploy: up build $(kustomize) ## Install config/default with the manager of this checkout and wait until it runs
+deploy: up build ## Install config/default with the manager of this checkout and wait until it runs
 	@image=$$($(cluster) load manager)
 	$(access)
-	$(kustomize) build config/default | sed "s|docker.io/millrace/manager:dev|$$image|" \
+	"$$kubectl" kustomize config/default | sed "s|docker.io/millrace/manager:dev|$$image|" \
 	  | "$$kubectl" apply --server-side --force-conflicts -f - >/dev/null
 	"$$kubectl" -n millrace-system rollout status deployment/millrace-manager --timeout=180s
 
 # What users made stays: their objects go with the CRDs, and what is in the namespace with the namespace.
 .PHONY: undeploy
-undeploy: $(kustomize) ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes them too)
+undeploy: ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes them too)
 	@$(access)
-	$(kustomize) build config/default \
+	"$$kubectl" kustomize config/default \
 	  | awk -v all='$(UNDEPLOY_CRDS)' 'BEGIN {RS = "---\n"} \
 	      all == "yes" || !/(^|\n)kind: (CustomResourceDefinition|Namespace|PersistentVolumeClaim)\n/ {printf "---\n%s", $$0}' \
 	  | "$$kubectl" delete --ignore-not-found -f -
@@ -152,7 +152,7 @@ undeploy: $(kustomize) ## Remove the manager, but no user's object (UNDEPLOY_CRD
 e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch
 	@$(cluster) load pytorch-digits >/dev/null
 	$(access)
-	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" KUSTOMIZE='$(kustomize)'
+	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill"
 	go test -count=1 -timeout 25m -v ./test/e2e/...
 
 ##@ Measurements
@@ -162,6 +162,10 @@ bench: ## Measure against a plain client
 	@$(assets)
 	go test -count=1 -timeout 60m -v ./test/bench/...
 
+# Asking go for the list of tools would download the modules of all of them.
 $(tools)/%:
 	@echo "building $*, once" >&2
-	go build -C hack/tools -trimpath -o $@ "$$(go list -C hack/tools -f '{{.ImportPath}}' tool | grep -E '/$*(/v[0-9]+)?$$')"
+	package=$$(sed -n -E 's!^\t([^ ]*/$*(/v[0-9]+)?)$$!\1!p' hack/tools/go.mod)
+	mkdir -p $(@D)
+	go build -C hack/tools -trimpath -o $@ "$$package" 2>$@.log || { cat $@.log >&2; exit 1; }
+	rm $@.log
