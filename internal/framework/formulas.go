@@ -5,6 +5,7 @@ package framework
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,15 +113,29 @@ func rendezvousID(_ Member, e *v1alpha1.Elastic) string {
 	return e.Rendezvous.ID
 }
 
-func rendezvousConfig(_ Member, e *v1alpha1.Elastic) string {
-	if e.Rendezvous == nil {
-		return ""
-	}
+// rendezvousConfig is the user's, and tells the first worker that the store is its own to host. A worker finds that out by
+// comparing the endpoint with its own host name, which a Service's name of it never equals before PyTorch 2: without a
+// host every worker waits for the store, and the job for ever.
+func rendezvousConfig(m Member, e *v1alpha1.Elastic) string {
 	var pairs []string
-	for _, s := range e.Rendezvous.Config {
-		pairs = append(pairs, s.Name+"="+s.Value)
+	if e.Rendezvous != nil {
+		for _, s := range e.Rendezvous.Config {
+			pairs = append(pairs, s.Name+"="+s.Value)
+		}
+	}
+	if hostsStore(m, e) {
+		pairs = append(pairs, "is_host=true")
 	}
 	return strings.Join(pairs, ",")
+}
+
+// hostsStore is true for the worker the endpoint names, unless the user said where the store is or who hosts it.
+func hostsStore(m Member, e *v1alpha1.Elastic) bool {
+	if m.Role.Name != "Worker" || m.Index > 0 || rendezvousBackend(m, e) != "c10d" {
+		return false
+	}
+	return e.Rendezvous == nil || e.Rendezvous.Endpoint == "" &&
+		!slices.ContainsFunc(e.Rendezvous.Config, func(s v1alpha1.Setting) bool { return s.Name == "is_host" })
 }
 
 func maxRestarts(_ Member, e *v1alpha1.Elastic) string {

@@ -58,7 +58,10 @@ func (c *Cluster) components() []component {
 			env: []string{"PATH=" + c.containerdPath()}, config: []string{"containerd.toml"},
 			ready: socketProbe(c.paths.InState("run", "containerd.sock")),
 		},
-		{name: "kube-apiserver", wave: api, args: c.apiServerArgs(), ready: httpProbe(server + "/readyz")},
+		{
+			name: "kube-apiserver", wave: api, args: c.apiServerArgs(), config: []string{"audit.yaml"},
+			ready: httpProbe(server + "/readyz"),
+		},
 		{
 			name: "kube-controller-manager", wave: controllers, args: c.controllerManagerArgs(),
 			ready: httpProbe("https://" + nodeIP + ":10257/healthz"),
@@ -142,6 +145,10 @@ func (c *Cluster) apiServerArgs() []string {
 		"authorization-mode":                 "Node,RBAC",
 		"enable-admission-plugins":           "NodeRestriction",
 		"allow-privileged":                   "true",
+		"audit-policy-file":                  c.paths.InState("config", "audit.yaml"),
+		"audit-log-path":                     c.paths.InState("logs", "manager-requests.log"),
+		"audit-log-maxsize":                  "100",
+		"audit-log-maxbackup":                "1",
 		"client-ca-file":                     c.pkiFile("ca.crt"),
 		"tls-cert-file":                      c.pkiFile("kube-apiserver.crt"),
 		"tls-private-key-file":               c.pkiFile("kube-apiserver.key"),

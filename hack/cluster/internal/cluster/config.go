@@ -23,6 +23,7 @@ var templates embed.FS
 
 // configs are the files the components read: template -> file in <state>/config.
 var configs = map[string]string{
+	"config/audit.yaml":          "audit.yaml",
 	"config/containerd.toml":     "containerd.toml",
 	"config/cni.conflist":        "cni/10-millrace.conflist",
 	"config/kubelet.yaml":        "kubelet.yaml",
