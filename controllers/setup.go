@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -62,12 +63,14 @@ func Scheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// CacheOptions keep the cache small: pods without what no plan reads, Services that are ours only.
+// CacheOptions keep the cache small: pods without what no plan reads, Services that are ours only, and of the events of
+// the cluster those of volumes that cannot be mounted, which nothing else tells.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:     {Transform: stripPod},
 			&corev1.Service{}: {Label: labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})},
+			&corev1.Event{}:   {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
 	}

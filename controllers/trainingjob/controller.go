@@ -15,7 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
@@ -42,11 +44,26 @@ func Kind() engine.Kind[*v1alpha1.TrainingJob, World] {
 	}
 }
 
-// observe reads the pods of a job from the cache.
+// observe reads the pods of a job from the cache, and what the kubelet says of those that do not start.
 func observe(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) (World, error) {
 	var pods corev1.PodList
 	err := c.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingFields{index.OwnerUID: string(job.UID)})
-	return World{Pods: pods.Items}, err
+	if err != nil {
+		return World{}, err
+	}
+	world := World{Pods: pods.Items}
+	for _, p := range pods.Items {
+		if !awaitsVolumes(&p) {
+			continue
+		}
+		var events corev1.EventList
+		err := c.List(ctx, &events, client.InNamespace(job.Namespace), client.MatchingFields{index.InvolvedUID: string(p.UID)})
+		if err != nil {
+			return World{}, err
+		}
+		world.Events = append(world.Events, events.Items...)
+	}
+	return world, nil
 }
 
 // steps on a normal way: a status that only takes one of them may be stored together with the next.
@@ -78,7 +95,8 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 // Setup adds the kind to a manager.
 func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 	watches := func(b *builder.Builder) *builder.Builder {
-		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{})
+		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).
+			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold))
 	}
 	return engine.Register(mgr, engine.New(Name, Kind(), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
 }
@@ -89,3 +107,28 @@ var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	old.SetResourceVersion(now.GetResourceVersion())
 	return !equality.Semantic.DeepEqual(old, now)
 }}
+
+// retold lets through events that say something new: the kubelet repeats them, and they expire.
+var retold = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		old, now := e.ObjectOld.(*corev1.Event), e.ObjectNew.(*corev1.Event)
+		return old.Message != now.Message
+	},
+	DeleteFunc: func(event.DeleteEvent) bool { return false },
+}
+
+// jobOf finds the job that owns the pod an event is about.
+func jobOf(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, o client.Object) []reconcile.Request {
+		about := o.(*corev1.Event).InvolvedObject
+		var p corev1.Pod
+		if about.Kind != "Pod" || c.Get(ctx, client.ObjectKey{Namespace: about.Namespace, Name: about.Name}, &p) != nil {
+			return nil // not a pod, or not any more: then there is nothing to say
+		}
+		ref := metav1.GetControllerOfNoCopy(&p)
+		if ref == nil || ref.Kind != Name || ref.APIVersion != v1alpha1.GroupVersion.String() {
+			return nil
+		}
+		return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: p.Namespace, Name: ref.Name}}}
+	}
+}

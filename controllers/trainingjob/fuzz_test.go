@@ -74,11 +74,11 @@ type life struct {
 func (l *life) pass() engine.Plan {
 	l.t.Helper()
 	before := l.job.DeepCopy()
-	plan := Plan(l.job, World{l.pods}, l.now)
-	if diff := gocmp.Diff(plan, Plan(l.job, World{l.pods}, l.now)); diff != "" {
+	plan := Plan(l.job, World{Pods: l.pods}, l.now)
+	if diff := gocmp.Diff(plan, Plan(l.job, World{Pods: l.pods}, l.now)); diff != "" {
 		l.t.Fatalf("two plans of one world differ:\n%s", diff)
 	}
-	world := World{append([]corev1.Pod(nil), l.pods...)}
+	world := World{Pods: append([]corev1.Pod(nil), l.pods...)}
 	l.check(plan)
 	l.carryOut(plan)
 	Report(l.job, world, l.now)

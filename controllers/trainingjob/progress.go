@@ -64,7 +64,7 @@ func (s *state) running() metav1.Condition {
 	if suspended(s.job) {
 		return condition(kind, no, v1alpha1.ReasonSuspended, "The job is suspended.")
 	}
-	if message, found := s.find(cannotStart); found {
+	if message, found := s.find(s.cannotStart); found {
 		return condition(kind, no, v1alpha1.ReasonPodCannotStart, message)
 	}
 	if s.allRunning() {
@@ -93,13 +93,16 @@ func (s *state) find(ask func(*corev1.Pod) (string, bool)) (string, bool) {
 var onTheWay = []string{"", "ContainerCreating", "PodInitializing", "CrashLoopBackOff"}
 
 // cannotStart says which container of a pod cannot start and why: an image that cannot be had, a secret or key that is
-// not there, a command that does not exist.
-func cannotStart(p *corev1.Pod) (string, bool) {
+// not there, a command that does not exist, a volume that cannot be mounted.
+func (s *state) cannotStart(p *corev1.Pod) (string, bool) {
 	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if c.State.Waiting == nil || slices.Contains(onTheWay, c.State.Waiting.Reason) {
 			continue
 		}
 		return fmt.Sprintf("Pod %s, container %s cannot start: %s: %s", p.Name, c.Name, c.State.Waiting.Reason, c.State.Waiting.Message), true
+	}
+	if message, found := s.unmounted[p.UID]; found && awaitsVolumes(p) {
+		return fmt.Sprintf("Pod %s cannot start: %s", p.Name, message), true
 	}
 	return "", false
 }

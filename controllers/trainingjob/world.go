@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
@@ -18,7 +19,13 @@ import (
 type World struct {
 	// Pods are the pods the job owns, in any order and state.
 	Pods []corev1.Pod
+	// Events are of reason FailedMount and about pods that wait for their volumes.
+	Events []corev1.Event
 }
+
+// FailedMount is the reason of the kubelet's events that say why a volume cannot be mounted: a Secret or ConfigMap that is
+// not there, a disk that is elsewhere. The pod's status says nothing of it.
+const FailedMount = "FailedMount"
 
 // state is a job and its pods, member by member.
 type state struct {
@@ -28,6 +35,8 @@ type state struct {
 	replicas []replica
 	// surplus are pods of members that the job no longer has.
 	surplus []*corev1.Pod
+	// unmounted says of pods, by UID, which volume cannot be mounted and why.
+	unmounted map[types.UID]string
 }
 
 // replica is a member and the pod that stands for it, if any.
@@ -41,7 +50,7 @@ type replica struct {
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	layout, _ := framework.Resolve(job)
-	s := &state{job: job, layout: layout, now: now}
+	s := &state{job: job, layout: layout, now: now, unmounted: unmounted(w.Events)}
 	pods := make(map[string]*corev1.Pod, len(w.Pods))
 	for i := range w.Pods {
 		pods[w.Pods[i].Name] = &w.Pods[i]
@@ -58,6 +67,23 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	}
 	slices.SortFunc(s.surplus, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	return s
+}
+
+// unmounted takes the first message about each pod in the order of the alphabet, as the kubelet alternates between two.
+func unmounted(events []corev1.Event) map[types.UID]string {
+	messages := map[types.UID]string{}
+	for _, e := range events {
+		message, found := messages[e.InvolvedObject.UID]
+		if !found || e.Message < message {
+			messages[e.InvolvedObject.UID] = e.Message
+		}
+	}
+	return messages
+}
+
+// awaitsVolumes is true for a pod that has a node and no container that was ever made.
+func awaitsVolumes(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodPending && p.Spec.NodeName != "" && !terminating(p)
 }
 
 // superseded is true for a pod of an attempt that is over.

@@ -16,6 +16,9 @@ import (
 // OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
 const OwnerUID = "metadata.ownerReferences.controller.uid"
 
+// InvolvedUID indexes events by the UID of the object they are about.
+const InvolvedUID = "involvedObject.uid"
+
 // indexes is the table of all indexes.
 var indexes = []struct {
 	object client.Object
@@ -23,6 +26,7 @@ var indexes = []struct {
 	values client.IndexerFunc
 }{
 	{&corev1.Pod{}, OwnerUID, ownerUID},
+	{&corev1.Event{}, InvolvedUID, involvedUID},
 }
 
 // Add declares the indexes to a cache.
@@ -51,4 +55,12 @@ func ownerUID(o client.Object) []string {
 		return nil
 	}
 	return []string{string(ref.UID)}
+}
+
+func involvedUID(o client.Object) []string {
+	e, ok := o.(*corev1.Event)
+	if !ok {
+		return nil
+	}
+	return []string{string(e.InvolvedObject.UID)}
 }

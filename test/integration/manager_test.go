@@ -99,6 +99,20 @@ var _ = Describe("the manager", Ordered, func() {
 		Expect(job.Status.Restarts).To(BeEmpty())
 	})
 
+	It("shows what the kubelet says of a volume that cannot be mounted", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, digits(namespace))).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		stuck := pods(ctx, admin, namespace)[1]
+		node := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "node-1"}}
+		Expect(admin.SubResource("binding").Create(ctx, &stuck, node)).To(Succeed())
+		Expect(admin.Create(ctx, &corev1.Event{
+			ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: "mount"},
+			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: namespace, Name: stuck.Name, UID: stuck.UID},
+			Reason:         "FailedMount", Message: `MountVolume.SetUp failed for volume "data" : secret "data" not found`,
+		})).To(Succeed())
+		Eventually(condition(v1alpha1.ConditionRunning)).WithTimeout(patience).Should(Equal("False PodCannotStart"))
+	})
+
 	It("suspends and resumes, and deletes a job whose time is over", func(ctx SpecContext) {
 		job := digits(namespace)
 		job.Spec.RunPolicy.TTLSecondsAfterFinished = new(int32(1))
