@@ -152,7 +152,8 @@ undeploy: ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes
 e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch
 	@$(cluster) load pytorch-digits >/dev/null
 	$(access)
-	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill"
+	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" AUDIT_LOG="$$(dirname "$$KUBECONFIG")/logs/manager-requests.log"
+	[[ -f $$AUDIT_LOG ]] || AUDIT_LOG=
 	go test -count=1 -timeout 25m -v ./test/e2e/...
 
 ##@ Measurements

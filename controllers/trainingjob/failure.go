@@ -24,8 +24,7 @@ type failure struct {
 	lost bool
 }
 
-// failures are the failed pods of this attempt, the one that failed first before the others: what the others say is
-// often only that the first is gone.
+// failures are the failed pods of this attempt, the root cause before the others.
 func (s *state) failures() []failure {
 	var all []failure
 	for _, r := range s.replicas {
@@ -33,8 +32,47 @@ func (s *state) failures() []failure {
 			all = append(all, failure{replica: r, cause: explain(r.pod, r.Role.Main), lost: lost(r.pod)})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b failure) int { return timeOf(a.cause).Compare(timeOf(b.cause)) })
+	slices.SortStableFunc(all, func(a, b failure) int { return compareCauses(a.cause, b.cause) })
 	return all
+}
+
+// burst is how far apart failures may be that have one cause: when a process dies the others find out at their next
+// collective operation.
+const burst = 30 * time.Second
+
+// rootCause is the cause of the last burst of failures, or nil when there are none.
+func rootCause(causes []*v1alpha1.Failure) *v1alpha1.Failure {
+	if len(causes) == 0 {
+		return nil
+	}
+	latest := slices.MaxFunc(causes, func(a, b *v1alpha1.Failure) int { return timeOf(a).Compare(timeOf(b)) })
+	last := slices.DeleteFunc(slices.Clone(causes), func(f *v1alpha1.Failure) bool {
+		return timeOf(latest).Sub(timeOf(f)) > burst
+	})
+	return slices.MinFunc(last, compareCauses)
+}
+
+// compareCauses puts the likelier root cause first: the earlier, but for one that only tells that another process is
+// gone. The kubelet's times are whole seconds, in which a whole job may fail.
+func compareCauses(a, b *v1alpha1.Failure) int {
+	if one, other := peerLost(a), peerLost(b); one != other {
+		if one {
+			return 1
+		}
+		return -1
+	}
+	return timeOf(a).Compare(timeOf(b))
+}
+
+// lostPeer are words with which gloo, NCCL and MPI say that the other side of a connection is gone.
+var lostPeer = []string{
+	"Connection reset by peer", "Connection closed by peer", "Connection refused", "Broken pipe",
+	"ncclRemoteError", "NCCL communicator was aborted", "remote process exited",
+}
+
+func peerLost(f *v1alpha1.Failure) bool {
+	last := lastLine(f.Message)
+	return slices.ContainsFunc(lostPeer, func(words string) bool { return strings.Contains(last, words) })
 }
 
 func timeOf(f *v1alpha1.Failure) time.Time {

@@ -14,6 +14,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -44,6 +45,8 @@ type podInShort struct {
 	Restarts int32                  `json:"restarts"`
 	State    corev1.ContainerState  `json:"state"`
 	Last     *corev1.ContainerState `json:"last"`
+	// Unmounted are the kubelet's words about its volumes.
+	Unmounted []string `json:"unmounted"`
 }
 
 // outcome is what is compared: the plan, and the status after it.
@@ -81,7 +84,13 @@ func run(t *testing.T, file string) []byte {
 	prepare(&c.Job)
 	world := World{}
 	for _, p := range c.Pods {
-		world.Pods = append(world.Pods, p.pod(t, &c.Job))
+		pod := p.pod(t, &c.Job)
+		world.Pods = append(world.Pods, pod)
+		for _, message := range p.Unmounted {
+			world.Events = append(world.Events, corev1.Event{
+				InvolvedObject: corev1.ObjectReference{Kind: "Pod", UID: pod.UID}, Reason: FailedMount, Message: message,
+			})
+		}
 	}
 	out, err := yaml.Marshal(decide(t, &c, world))
 	if err != nil {
@@ -157,7 +166,7 @@ func prepare(job *v1alpha1.TrainingJob) {
 func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 	t.Helper()
 	made := made(job, p.Name)
-	made.UID, made.Labels[names.Attempt] = "uid-of-"+made.UID, cmp.Or(p.Attempt, "0")
+	made.UID, made.Labels[names.Attempt] = types.UID("uid-of-"+p.Name), cmp.Or(p.Attempt, "0")
 	made.Status.Phase, made.Status.Reason = cmp.Or(p.Phase, corev1.PodPending), p.Reason
 	if p.NoNode != "" {
 		made.Status.Conditions = []corev1.PodCondition{{

@@ -56,7 +56,10 @@ func Plan(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 // replace plans what one replica needs: a first pod, or a new one for one whose failure is recorded.
 func (s *state) replace(plan *engine.Plan, r replica) {
 	due := s.due(r)
+	rec := record(s.job, unitOf(r.Member))
 	switch {
+	case r.pod == nil && rec != nil && s.unaccounted(rec) > 0:
+		return // recording them changes the attempt that the pod to make belongs to
 	case r.pod == nil && due == 0:
 		plan.Create = append(plan.Create, engine.Step{Object: pod(r.Member, r.attempt)})
 	case r.pod == nil:

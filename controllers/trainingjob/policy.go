@@ -205,7 +205,7 @@ func (s *state) spent(unit string, more int32) bool {
 func (s *state) exceeded(unit string, cause *v1alpha1.Failure) verdict {
 	return verdict{
 		reason: v1alpha1.ReasonRestartsExceeded, failure: cause,
-		message: fmt.Sprintf("%s. %s may restart %d times (spec.runPolicy.restarts.max) and has.", sentence(cause), unit, budget(s.job)),
+		message: fmt.Sprintf("%s. %s has used up its restarts (spec.runPolicy.restarts.max is %d).", sentence(cause), unit, budget(s.job)),
 	}
 }
 

@@ -110,6 +110,7 @@ func (s *state) record(unit string, f failure) {
 		rec.Lost++
 	} else {
 		rec.Count += charge(f.replica.pod)
+		rec.InPlace = max(0, rec.InPlace-inPlace(f.replica.pod))
 	}
 	rec.Cause = f.cause.DeepCopy()
 }
@@ -122,10 +123,13 @@ func (s *state) recordOf(unit string) *v1alpha1.Restart {
 	return &s.job.Status.Restarts[len(s.job.Status.Restarts)-1]
 }
 
-// recordInPlace shows what the kubelet restarted in the pods there are.
+// recordInPlace shows what the kubelet restarted in the pods there are. What it restarted in pods that are gone stays
+// charged: otherwise deleting a pod would give a crashing program a new budget.
 func (s *state) recordInPlace() {
 	for i := range s.job.Status.Restarts {
-		s.job.Status.Restarts[i].InPlace = 0
+		rec := &s.job.Status.Restarts[i]
+		rec.Count += s.unaccounted(rec)
+		rec.InPlace = 0
 	}
 	for _, r := range s.replicas {
 		if !r.current() || inPlace(r.pod) == 0 {
@@ -137,4 +141,15 @@ func (s *state) recordInPlace() {
 			rec.Cause = cause
 		}
 	}
+}
+
+// unaccounted are restarts in place that a record shows and no pod does any more.
+func (s *state) unaccounted(rec *v1alpha1.Restart) int32 {
+	left := rec.InPlace
+	for _, r := range s.replicas {
+		if r.current() && unitOf(r.Member) == rec.Unit {
+			left -= inPlace(r.pod)
+		}
+	}
+	return max(0, left)
 }

@@ -170,16 +170,16 @@ func (s *state) scale() *v1alpha1.ElasticStatus {
 	}
 }
 
-// failure keeps the cause of the last restart in sight.
+// failure keeps the cause of the last restarts in sight.
 func (s *state) failure() {
-	var last *v1alpha1.Failure
+	var causes []*v1alpha1.Failure
 	for _, rec := range s.job.Status.Restarts {
-		if rec.Cause != nil && (last == nil || timeOf(last).Before(timeOf(rec.Cause))) {
-			last = rec.Cause
+		if rec.Cause != nil {
+			causes = append(causes, rec.Cause)
 		}
 	}
-	if last != nil {
-		s.job.Status.Failure = last.DeepCopy()
+	if root := rootCause(causes); root != nil {
+		s.job.Status.Failure = root.DeepCopy()
 	}
 }
 

@@ -1,0 +1,93 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+)
+
+var _ = Describe("an installation", func() {
+	It("is upgraded by applying it again, and no pod notices", func(ctx SpecContext) {
+		job := training(newNamespace(ctx), "kept", role("Master", 1, "sleep 20"), role("Worker", 1, "sleep 20"))
+		create(ctx, job)
+		expect(ctx, job, v1alpha1.ConditionRunning, "True AllRunning")
+		before, old := uids(ctx, job)(), managers(ctx)[0].UID
+		// Another version: the manager's pod changes, and so does a CRD.
+		install(func(text string) string {
+			text = strings.ReplaceAll(text, "kubectl.kubernetes.io/default-container: manager",
+				"kubectl.kubernetes.io/default-container: manager\n        example.com/version: next")
+			return strings.Replace(text, "controller-gen.kubebuilder.io/version:", "example.com/version: next\n    controller-gen.kubebuilder.io/version:", 1)
+		})
+		DeferCleanup(func() { install(func(text string) string { return text }) })
+		Eventually(func() bool {
+			now := managers(ctx)
+			return len(now) == 1 && now[0].UID != old
+		}).Should(BeTrue())
+		Expect(uids(ctx, job)()).To(Equal(before))
+		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
+		Expect(job.Status.RestartCount).To(BeZero())
+	})
+
+	It("is removed without users' objects, and takes them up again", func(ctx SpecContext) {
+		job := training(newNamespace(ctx), "orphan", role("Master", 1, "sleep 15"))
+		create(ctx, job)
+		expect(ctx, job, v1alpha1.ConditionRunning, "True AllRunning")
+		before := uids(ctx, job)()
+		deployed := deployment(ctx)
+		image := deployed.Spec.Template.Spec.Containers[0].Image
+		makeTarget("undeploy", image)
+		Expect(apierrors.IsNotFound(cluster.Get(ctx, client.ObjectKeyFromObject(deployed), &appsv1.Deployment{}))).To(BeTrue())
+		Expect(cluster.Get(ctx, client.ObjectKeyFromObject(job), job)).To(Succeed())
+		Expect(uids(ctx, job)()).To(Equal(before))
+		makeTarget("deploy", image)
+		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
+		Expect(uids(ctx, job)()).To(Equal(before))
+	})
+})
+
+// install applies config/default as users do, with changes to its text, and keeps the image that is deployed.
+func install(change func(string) string) {
+	GinkgoHelper()
+	image := deployment(context.Background()).Spec.Template.Spec.Containers[0].Image
+	manifests := run("KUBECTL", "kustomize", "../../config/default")
+	Expect(manifests.code).To(BeZero(), manifests.err)
+	text := change(strings.ReplaceAll(manifests.out, "docker.io/millrace/manager:dev", image))
+	apply := exec.Command(os.Getenv("KUBECTL"), "apply", "--server-side", "--force-conflicts", "-f", "-")
+	apply.Stdin = strings.NewReader(text)
+	said, err := apply.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(said))
+}
+
+func deployment(ctx context.Context) *appsv1.Deployment {
+	GinkgoHelper()
+	d := &appsv1.Deployment{}
+	Expect(cluster.Get(ctx, client.ObjectKey{Namespace: system, Name: manager}, d)).To(Succeed())
+	return d
+}
+
+// makeTarget runs a target of the Makefile with the image that is deployed. Make's own variables of an outer make would
+// change what it does.
+func makeTarget(name, image string) {
+	GinkgoHelper()
+	cmd := exec.Command("make", "-C", "../..", name)
+	cmd.Env = []string{"IMAGE=" + image}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "MAKE") && !strings.HasPrefix(v, "MFLAGS") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	said, err := cmd.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(said))
+}
