@@ -100,7 +100,7 @@ var _ = Describe("a training", func() {
 	})
 
 	It("finds the contract's environment and the other pods' names in its pods", func(ctx SpecContext) {
-		const script = `until getent hosts $MASTER_ADDR; do sleep 0.2; done; env | grep -E '^(MASTER|PET|RANK|WORLD)' | sort`
+		const script = `until getent hosts $MASTER_ADDR; do sleep 0.2; done; env | grep -E '^(MASTER_|PET_(MASTER|N|RDZV|MAX)|RANK|WORLD)' | sort`
 		job := training(newNamespace(ctx), "env", role("Master", 1, "sleep 3;"+script), role("Worker", 2, script))
 		job.Spec.RunPolicy.CleanPods = v1alpha1.CleanNone
 		create(ctx, job)
