@@ -68,13 +68,15 @@ func observe(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) (W
 
 // steps on a normal way: a status that only takes one of them may be stored together with the next.
 var steps = []string{
+	v1alpha1.ReasonAccepted, v1alpha1.ReasonNotRestarting, v1alpha1.ReasonNotSuspended, v1alpha1.ReasonHealthy,
 	v1alpha1.ReasonCreatingPods, v1alpha1.ReasonWaitingForScheduler, v1alpha1.ReasonAllScheduled, v1alpha1.ReasonPodsStarting,
 	v1alpha1.ReasonProgressing,
 }
 
 // canWait is true when only counts changed, or conditions took a step on the normal way to running.
 func canWait(before, after *v1alpha1.TrainingJob) bool {
-	if before.Status.ObservedGeneration != after.Status.ObservedGeneration ||
+	changed := before.Status.ObservedGeneration != after.Status.ObservedGeneration
+	if changed && before.Status.ObservedGeneration > 0 ||
 		!equality.Semantic.DeepEqual(before.Status.Restarts, after.Status.Restarts) {
 		return false
 	}

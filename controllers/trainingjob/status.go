@@ -91,11 +91,22 @@ func (s *state) times() {
 		st.StartTime, st.RunningTime = nil, nil
 		return
 	case st.StartTime == nil:
-		st.StartTime = s.stamp()
+		st.StartTime = s.start()
 	}
 	if st.RunningTime == nil && s.allRunning() {
 		st.RunningTime = s.stamp()
 	}
+}
+
+// start is when the first of the pods was made, which may have been a while before this is recorded.
+func (s *state) start() *metav1.Time {
+	first := s.stamp()
+	for _, r := range s.replicas {
+		if r.current() && !r.pod.CreationTimestamp.IsZero() && r.pod.CreationTimestamp.Before(first) {
+			first = r.pod.CreationTimestamp.DeepCopy()
+		}
+	}
+	return first
 }
 
 // stamp is now at the precision the API stores.

@@ -96,23 +96,33 @@ func (m *memory) conflicted() time.Duration {
 	return wait
 }
 
-// The pace of status writes that may wait: the first is stored firstPause after the last write, each further one after
-// twice as long, so that a job of N pods that start one by one costs O(log N) writes and not N. A change after a long
-// calm is stored at once.
+// The pace of status writes that may wait: the first is stored opening after the object was first seen, the second
+// firstPause after that, each further one after twice as long, so that a job of N pods that start one by one costs
+// O(log N) writes and not N. A change after a long calm is stored at once.
 const (
+	opening    = 2 * time.Second
 	firstPause = 5 * time.Second
 	lastPause  = 80 * time.Second
 )
 
-// beat is when an object's status was last written, and how long the next patient change waits.
+// beat is when an object was first seen or its status last written, and how long the next patient change waits.
 type beat struct {
 	at    time.Time
 	pause time.Duration
 }
 
+// seen is the beat of an object that is looked at. Most objects have got further than their first status by the time it
+// would be stored: then it is never written.
+func (b beat) seen(now time.Time) beat {
+	if b.at.IsZero() {
+		return beat{at: now, pause: opening}
+	}
+	return b
+}
+
 // wait is how long a change still has to wait.
 func (b beat) wait(now time.Time, patient bool) time.Duration {
-	if !patient || b.at.IsZero() {
+	if !patient {
 		return 0
 	}
 	return max(0, b.at.Add(b.pause).Sub(now))
@@ -120,9 +130,9 @@ func (b beat) wait(now time.Time, patient bool) time.Duration {
 
 // wrote is the beat after a write.
 func (b beat) wrote(now time.Time, patient bool) beat {
-	calm := b.at.IsZero() || now.Sub(b.at) > 2*lastPause
+	calm := now.Sub(b.at) > 2*lastPause
 	switch {
-	case calm:
+	case calm || b.pause == opening:
 		b.pause = firstPause
 	case patient:
 		b.pause = min(2*b.pause, lastPause)

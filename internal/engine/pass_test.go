@@ -79,7 +79,15 @@ func TestPatientChangesAreStoredTogetherAndTheLastIsNotLost(t *testing.T) {
 		Report:  func(o *job, w world, now time.Time) { saying(reason, metav1.ConditionFalse)(o, w, now) },
 		CanWait: func(_, after *job) bool { return find(after.GetConditions(), "Running").Reason != "Final" },
 	})
+	b.requests.Reset()
+	if result := b.pass(r); result.RequeueAfter != opening || len(b.writes()) != 0 {
+		t.Errorf("comes back after %v, want to wait for %v without a write", result.RequeueAfter, opening)
+	}
+	b.clock.SetTime(b.clock.Now().Add(opening))
 	b.pass(r)
+	if got := find(b.stored().GetConditions(), "Running").Reason; got != "A" {
+		t.Errorf("stored reason = %s, want A", got)
+	}
 	reason = "B"
 	b.requests.Reset()
 	if result := b.pass(r); result.RequeueAfter != firstPause || len(b.writes()) != 0 {

@@ -59,6 +59,7 @@ func (r *Reconciler[T, W]) store(ctx context.Context, m *memory, before, after T
 		return 0, nil
 	}
 	now := r.deps.Clock.Now()
+	m.beat = m.beat.seen(now)
 	if wait := m.beat.wait(now, patient); wait > 0 {
 		return wait, nil
 	}

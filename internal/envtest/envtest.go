@@ -106,6 +106,8 @@ func New(extra ...string) (*Server, error) {
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  startTimeout,
 	}
+	// A benchmark that is bound by the server asks /debug/pprof what it is busy with.
+	environment.ControlPlane.GetAPIServer().Configure().Set("profiling", "true")
 	config, err := environment.Start()
 	if err != nil {
 		// A server that came up without its kinds must not be left behind.
