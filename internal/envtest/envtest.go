@@ -94,8 +94,28 @@ func Start(tb testing.TB) *Server {
 	return shared.server
 }
 
+// StartWith starts a server of its own for one test, with further flags of kube-apiserver.
+func StartWith(tb testing.TB, flags map[string]string) *Server {
+	tb.Helper()
+	if os.Getenv(AssetsVariable) == "" {
+		tb.Skipf("needs an API server: set %s to the directory printed by make envtest-assets", AssetsVariable)
+	}
+	server, err := start(flags)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return server
+}
+
 // New starts a server of its own, for suites that stop it themselves. Extra lists directories or files of further CRDs.
-func New(extra ...string) (*Server, error) {
+func New(extra ...string) (*Server, error) { return start(nil, extra...) }
+
+func start(flags map[string]string, extra ...string) (*Server, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
@@ -106,8 +126,9 @@ func New(extra ...string) (*Server, error) {
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  startTimeout,
 	}
-	// A benchmark that is bound by the server asks /debug/pprof what it is busy with.
-	environment.ControlPlane.GetAPIServer().Configure().Set("profiling", "true")
+	for name, value := range flags {
+		environment.ControlPlane.GetAPIServer().Configure().Set(name, value)
+	}
 	config, err := environment.Start()
 	if err != nil {
 		// A server that came up without its kinds must not be left behind.
@@ -153,6 +174,20 @@ func (s *Server) User(tb testing.TB, name string, groups ...string) *rest.Config
 		tb.Fatal(err)
 	}
 	return user.Config()
+}
+
+// Kubeconfig returns the same as a file, for programs of their own.
+func (s *Server) Kubeconfig(tb testing.TB, name string, groups ...string) []byte {
+	tb.Helper()
+	user, err := s.environment.AddUser(envtest.User{Name: name, Groups: groups}, &rest.Config{QPS: -1})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	file, err := user.KubeConfig()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return file
 }
 
 // Client returns a client of the administrator without a cache.

@@ -1,0 +1,99 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is the manager's.
+type process struct {
+	t   *testing.T
+	cmd *exec.Cmd
+}
+
+// startManager builds the manager of this checkout and runs it with its defaults, but for the ports.
+func startManager(t *testing.T, dir string, kubeconfig []byte) *process {
+	t.Helper()
+	program := filepath.Join(dir, "manager")
+	if said, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/manager").CombinedOutput(); err != nil {
+		t.Fatalf("building the manager: %v\n%s", err, said)
+	}
+	write(t, filepath.Join(dir, "kubeconfig"), string(kubeconfig))
+	write(t, filepath.Join(dir, "config.yaml"), `{leaderElection: {enabled: false}, metrics: {bindAddress: ""}, health: {bindAddress: ""}}`)
+	log, err := os.Create(filepath.Join(dir, "manager.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, cmd: exec.Command(program, "--config", filepath.Join(dir, "config.yaml"))}
+	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "kubeconfig"), "GOMEMLIMIT=460MiB")
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself, which the log tells
+		_ = p.cmd.Wait()
+		if said, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
+			t.Logf("the manager's log:\n%s", said)
+		}
+		log.Close()
+	})
+	return p
+}
+
+// pause and resume hold the manager back.
+func (p *process) pause()  { p.signal(syscall.SIGSTOP) }
+func (p *process) resume() { p.signal(syscall.SIGCONT) }
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// rss is the memory the manager has in use, in bytes.
+func (p *process) rss() int64 {
+	p.t.Helper()
+	fields := strings.Fields(p.proc("statm"))
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// cpu is the processor time the manager has taken.
+func (p *process) cpu() time.Duration {
+	p.t.Helper()
+	stat := p.proc("stat")
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')'):])
+	var ticks int64
+	for _, field := range fields[12:14] { // user and system
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+func (p *process) proc(file string) string {
+	p.t.Helper()
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(content)
+}

@@ -1,0 +1,234 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/controllers"
+	"github.com/millrace-ml/millrace/internal/envtest"
+)
+
+// The users of a benchmark. They are in one group, which the generated role is bound to: system:masters would be exempt
+// from priority and fairness.
+const (
+	group       = "bench"
+	managerUser = "bench-manager"
+	plainUser   = "bench-plain"
+)
+
+// idleFor is how long the manager is listened to when nothing happens.
+const idleFor = 30 * time.Second
+
+// bench is an API server, the manager in a process of its own, and the users.
+type bench struct {
+	t           *testing.T
+	server      *envtest.Server
+	admin       client.WithWatch
+	plainClient client.Client
+	manager     *process
+	audit       string
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	dir := t.TempDir()
+	policy := fmt.Sprintf(`{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived],
+rules: [{level: Metadata, users: [%s]}, {level: None}]}`, managerUser)
+	write(t, filepath.Join(dir, "policy.yaml"), policy)
+	b := &bench{t: t, audit: filepath.Join(dir, "audit.log")}
+	b.server = envtest.StartWith(t, map[string]string{
+		"audit-policy-file": filepath.Join(dir, "policy.yaml"), "audit-log-path": b.audit,
+	})
+	scheme, err := controllers.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.admin = b.server.Client(t, scheme)
+	b.grant()
+	if b.plainClient, err = client.New(b.server.User(t, plainUser, group), client.Options{Scheme: scheme}); err != nil {
+		t.Fatal(err)
+	}
+	b.manager = startManager(t, dir, b.server.Kubeconfig(t, managerUser, group))
+	return b
+}
+
+// grant binds the group to the manager's generated role.
+func (b *bench) grant() {
+	b.t.Helper()
+	text, err := os.ReadFile("../../config/rbac/role.yaml")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	role := &rbacv1.ClusterRole{}
+	if err := yaml.Unmarshal(text, role); err != nil {
+		b.t.Fatal(err)
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: group}},
+	}
+	for _, o := range []client.Object{role, binding} {
+		if err := b.admin.Create(b.t.Context(), o); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// rate makes jobs and returns their pods, and how many of them the manager made in a second: from the first job's
+// creation, or, held back, from when all jobs exist.
+func (b *bench) rate(s shape, held bool) ([]corev1.Pod, float64) {
+	b.t.Helper()
+	ns := b.server.Namespace(b.t)
+	if held {
+		b.manager.pause()
+	}
+	began := time.Now()
+	b.makeJobs(ns, s)
+	if held {
+		began = time.Now()
+		b.manager.resume()
+	}
+	took := b.await(ns, s.jobs*s.pods).Sub(began)
+	list := &corev1.PodList{}
+	if err := b.admin.List(b.t.Context(), list, client.InNamespace(ns)); err != nil {
+		b.t.Fatal(err)
+	}
+	return list.Items, float64(s.jobs*s.pods) / took.Seconds()
+}
+
+// plain makes the same pods with a plain client and returns how many in a second.
+func (b *bench) plain(like []corev1.Pod) float64 {
+	b.t.Helper()
+	ns := b.server.Namespace(b.t)
+	began := time.Now()
+	b.parallel(len(like), func(ctx context.Context, i int) error {
+		p := like[i].DeepCopy()
+		p.ObjectMeta = metav1.ObjectMeta{Name: p.Name, Namespace: ns, Labels: p.Labels}
+		return b.plainClient.Create(ctx, p)
+	})
+	return float64(len(like)) / b.await(ns, len(like)).Sub(began).Seconds()
+}
+
+// await returns when a namespace has so many pods. It asks for a single pod and the number of others.
+func (b *bench) await(ns string, n int) time.Time {
+	b.t.Helper()
+	for range time.Tick(20 * time.Millisecond) {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
+		if err := b.admin.List(b.t.Context(), list, client.InNamespace(ns), client.Limit(1)); err != nil {
+			b.t.Fatal(err)
+		}
+		if len(list.Items) == n || list.RemainingItemCount != nil && int(*list.RemainingItemCount) == n-1 {
+			break
+		}
+	}
+	return time.Now()
+}
+
+func (b *bench) makeJobs(ns string, s shape) {
+	b.t.Helper()
+	b.parallel(s.jobs, func(ctx context.Context, i int) error { return b.admin.Create(ctx, job(ns, i, s.pods)) })
+}
+
+// parallel does n things, 32 at a time.
+func (b *bench) parallel(n int, do func(context.Context, int) error) {
+	b.t.Helper()
+	slots, wg := make(chan struct{}, 32), sync.WaitGroup{}
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			if err := do(b.t.Context(), i); err != nil {
+				b.t.Error(err)
+			}
+			<-slots
+		})
+	}
+	wg.Wait()
+	if b.t.Failed() {
+		b.t.FailNow()
+	}
+}
+
+func job(ns string, i, pods int) *v1alpha1.TrainingJob {
+	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}}}
+	return &v1alpha1.TrainingJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: fmt.Sprintf("job-%d", i)},
+		Spec: v1alpha1.TrainingJobSpec{
+			Framework: v1alpha1.PyTorch,
+			Roles: []v1alpha1.Role{
+				{Name: "Master", Template: template}, {Name: "Worker", Replicas: new(int32(pods - 1)), Template: template},
+			},
+			RunPolicy: v1alpha1.RunPolicy{CleanPods: v1alpha1.CleanNone},
+		},
+	}
+}
+
+// asked are the manager's requests since a byte of the audit log, Lease and watches aside, and where the log ends now.
+func (b *bench) asked(since int64) ([]string, int64) {
+	b.t.Helper()
+	content, err := os.ReadFile(b.audit)
+	if err != nil && !os.IsNotExist(err) {
+		b.t.Fatal(err)
+	}
+	content = content[min(since, int64(len(content))):]
+	whole := content[:strings.LastIndexByte(string(content), '\n')+1] // the last line may be half written
+	var all []string
+	for line := range strings.Lines(string(whole)) {
+		var event struct {
+			Verb      string `json:"verb"`
+			ObjectRef struct {
+				Resource    string `json:"resource"`
+				Subresource string `json:"subresource"`
+			} `json:"objectRef"`
+		}
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			b.t.Fatal(err)
+		}
+		if event.Verb == "watch" || event.ObjectRef.Resource == "leases" {
+			continue
+		}
+		all = append(all, strings.TrimSuffix(event.Verb+" "+event.ObjectRef.Resource+"/"+event.ObjectRef.Subresource, "/"))
+	}
+	return all, since + int64(len(whole))
+}
+
+// idle is what the manager asks for while nothing happens, once it has been quiet for a moment.
+func (b *bench) idle() []string {
+	b.t.Helper()
+	_, end := b.asked(0)
+	for quiet := 0; quiet < 10; quiet++ {
+		<-time.After(time.Second)
+		now, at := b.asked(end)
+		if end = at; len(now) > 0 {
+			quiet = 0
+		}
+	}
+	<-time.After(idleFor)
+	asked, _ := b.asked(end)
+	return asked
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
