@@ -36,6 +36,15 @@ const (
 // idleFor is how long the manager is listened to when nothing happens.
 const idleFor = 30 * time.Second
 
+// policy has the API server write down what the manager asks, and nothing else.
+const policy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, users: [` + managerUser + `]}
+- {level: None}
+`
+
 // bench is an API server, the manager in a process of its own, and the users.
 type bench struct {
 	t           *testing.T
@@ -49,8 +58,6 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	policy := fmt.Sprintf(`{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived],
-rules: [{level: Metadata, users: [%s]}, {level: None}]}`, managerUser)
 	write(t, filepath.Join(dir, "policy.yaml"), policy)
 	b := &bench{t: t, audit: filepath.Join(dir, "audit.log")}
 	b.server = envtest.StartWith(t, map[string]string{

@@ -128,10 +128,10 @@ type said struct {
 }
 
 // run runs the program that an environment variable names, to its end.
-func run(program string, args ...string) said {
+func run(ctx context.Context, program string, args ...string) said {
 	GinkgoHelper()
 	var out, errs bytes.Buffer
-	cmd := exec.Command(os.Getenv(program), args...)
+	cmd := exec.CommandContext(ctx, os.Getenv(program), args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {

@@ -91,9 +91,9 @@ var _ = Describe("a job that cannot start", Ordered, func() {
 			create(ctx, job)
 		}
 	})
-	AfterEach(func() {
+	AfterEach(func(ctx SpecContext) {
 		if CurrentSpecReport().Failed() {
-			show(namespace)
+			show(ctx, namespace)
 		}
 	})
 

@@ -25,12 +25,12 @@ var _ = Describe("an installation", func() {
 		expect(ctx, job, v1alpha1.ConditionRunning, "True AllRunning")
 		before, old := uids(ctx, job)(), managers(ctx)[0].UID
 		// Another version: the manager's pod changes, and so does a CRD.
-		install(func(text string) string {
+		install(ctx, func(text string) string {
 			text = strings.ReplaceAll(text, "kubectl.kubernetes.io/default-container: manager",
 				"kubectl.kubernetes.io/default-container: manager\n        example.com/version: next")
 			return strings.Replace(text, "controller-gen.kubebuilder.io/version:", "example.com/version: next\n    controller-gen.kubebuilder.io/version:", 1)
 		})
-		DeferCleanup(func() { install(func(text string) string { return text }) })
+		DeferCleanup(func(ctx SpecContext) { install(ctx, func(text string) string { return text }) })
 		Eventually(func() bool {
 			now := managers(ctx)
 			return len(now) == 1 && now[0].UID != old
@@ -47,24 +47,24 @@ var _ = Describe("an installation", func() {
 		before := uids(ctx, job)()
 		deployed := deployment(ctx)
 		image := deployed.Spec.Template.Spec.Containers[0].Image
-		makeTarget("undeploy", image)
+		makeTarget(ctx, "undeploy", image)
 		Expect(apierrors.IsNotFound(cluster.Get(ctx, client.ObjectKeyFromObject(deployed), &appsv1.Deployment{}))).To(BeTrue())
 		Expect(cluster.Get(ctx, client.ObjectKeyFromObject(job), job)).To(Succeed())
 		Expect(uids(ctx, job)()).To(Equal(before))
-		makeTarget("deploy", image)
+		makeTarget(ctx, "deploy", image)
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
 		Expect(uids(ctx, job)()).To(Equal(before))
 	})
 })
 
 // install applies config/default as users do, with changes to its text, and keeps the image that is deployed.
-func install(change func(string) string) {
+func install(ctx context.Context, change func(string) string) {
 	GinkgoHelper()
 	image := deployment(context.Background()).Spec.Template.Spec.Containers[0].Image
-	manifests := run("KUBECTL", "kustomize", "../../config/default")
+	manifests := run(ctx, "KUBECTL", "kustomize", "../../config/default")
 	Expect(manifests.code).To(BeZero(), manifests.err)
 	text := change(strings.ReplaceAll(manifests.out, "docker.io/millrace/manager:dev", image))
-	apply := exec.Command(os.Getenv("KUBECTL"), "apply", "--server-side", "--force-conflicts", "-f", "-")
+	apply := exec.CommandContext(ctx, os.Getenv("KUBECTL"), "apply", "--server-side", "--force-conflicts", "-f", "-")
 	apply.Stdin = strings.NewReader(text)
 	said, err := apply.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(said))
@@ -79,9 +79,9 @@ func deployment(ctx context.Context) *appsv1.Deployment {
 
 // makeTarget runs a target of the Makefile with the image that is deployed. Make's own variables of an outer make would
 // change what it does.
-func makeTarget(name, image string) {
+func makeTarget(ctx context.Context, name, image string) {
 	GinkgoHelper()
-	cmd := exec.Command("make", "-C", "../..", name)
+	cmd := exec.CommandContext(ctx, "make", "-C", "../..", name)
 	cmd.Env = []string{"IMAGE=" + image}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "MAKE") && !strings.HasPrefix(v, "MFLAGS") {

@@ -26,7 +26,7 @@ var _ = Describe("mill", func() {
 		Expect(err).NotTo(HaveOccurred())
 		file := filepath.Join(GinkgoT().TempDir(), "job.yaml")
 		Expect(os.WriteFile(file, text, 0o600)).To(Succeed())
-		plan := run("MILL", "plan", "-f", file, "-o", "json")
+		plan := run(ctx, "MILL", "plan", "-f", file, "-o", "json")
 		Expect(plan.code).To(BeZero(), plan.err)
 		var list corev1.PodList
 		Expect(yaml.Unmarshal([]byte(plan.out), &list)).To(Succeed())
@@ -55,17 +55,17 @@ var _ = Describe("mill", func() {
 		idle := training(namespace, "idle", role("Master", 1, "sleep 600"))
 		create(ctx, good, bad, idle)
 		expect(ctx, good, v1alpha1.ConditionRunning, "True AllRunning")
-		log := run("MILL", "-n", namespace, "logs", "good", "-f")
+		log := run(ctx, "MILL", "-n", namespace, "logs", "good", "-f")
 		Expect(log.code).To(BeZero(), log.err)
 		for _, line := range []string{"master-0 | from rank 0\n", "worker-0 | from rank 1\n", "worker-1 | from rank 2\n", "master-0 | done\n"} {
 			Expect(log.out).To(ContainSubstring(line))
 		}
 		for name, want := range map[string]int{"good": 0, "bad": 2, "idle": 3, "nothing": 4} {
-			Expect(run("MILL", "-n", namespace, "wait", name, "--timeout", "5s").code).To(Equal(want), name)
+			Expect(run(ctx, "MILL", "-n", namespace, "wait", name, "--timeout", "5s").code).To(Equal(want), name)
 		}
-		Expect(run("MILL", "-n", namespace, "get", "bad").out).To(And(ContainSubstring("exit code 4"), ContainSubstring("bad-master-0")))
-		list := run("MILL", "-n", namespace, "get")
+		Expect(run(ctx, "MILL", "-n", namespace, "get", "bad").out).To(And(ContainSubstring("exit code 4"), ContainSubstring("bad-master-0")))
+		list := run(ctx, "MILL", "-n", namespace, "get")
 		Expect(list.out).To(And(ContainSubstring("good"), ContainSubstring("Succeeded"), ContainSubstring("Failed"), ContainSubstring("Running")))
-		Expect(run("MILL", "-n", namespace, "top", "idle").out).To(ContainSubstring("idle-master-0"))
+		Expect(run(ctx, "MILL", "-n", namespace, "top", "idle").out).To(ContainSubstring("idle-master-0"))
 	})
 })

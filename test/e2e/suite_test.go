@@ -52,7 +52,7 @@ func newNamespace(ctx context.Context) string {
 	Expect(cluster.Create(ctx, ns)).To(Succeed())
 	DeferCleanup(func(ctx SpecContext) {
 		if CurrentSpecReport().Failed() {
-			show(ns.Name)
+			show(ctx, ns.Name)
 		}
 		Expect(cluster.Delete(ctx, ns)).To(Succeed())
 	})
@@ -60,7 +60,7 @@ func newNamespace(ctx context.Context) string {
 }
 
 // show prints the state of a namespace and the last of the manager's log.
-func show(namespace string) {
+func show(ctx context.Context, namespace string) {
 	for _, args := range [][]string{
 		{"-n", namespace, "get", "trainingjobs,pods,services", "-o", "wide"},
 		{"-n", namespace, "get", "trainingjobs", "-o", "yaml"},
@@ -68,7 +68,7 @@ func show(namespace string) {
 		{"-n", "millrace-system", "get", "pods"},
 		{"-n", "millrace-system", "logs", "deployment/millrace-manager", "--tail=40"},
 	} {
-		said := run("KUBECTL", args...)
+		said := run(ctx, "KUBECTL", args...)
 		GinkgoWriter.Printf("\n$ kubectl %v\n%s%s\n", args, said.out, said.err)
 	}
 }

@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"regexp"
 	"strconv"
@@ -31,9 +32,9 @@ func sample(namespace, file string) *v1alpha1.TrainingJob {
 }
 
 // expectAccuracy reads the result that rank 0 wrote.
-func expectAccuracy(job *v1alpha1.TrainingJob, processes string) {
+func expectAccuracy(ctx context.Context, job *v1alpha1.TrainingJob, processes string) {
 	GinkgoHelper()
-	log := run("MILL", "logs", job.Name, "-n", job.Namespace)
+	log := run(ctx, "MILL", "logs", job.Name, "-n", job.Namespace)
 	Expect(log.code).To(BeZero(), log.err)
 	found := result.FindStringSubmatch(log.out)
 	Expect(found).To(HaveLen(3), log.out)
@@ -48,7 +49,7 @@ var _ = Describe("a training", func() {
 		job := sample(newNamespace(ctx), "trainingjob-pytorch.yaml")
 		create(ctx, job)
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
-		expectAccuracy(job, "3")
+		expectAccuracy(ctx, job, "3")
 		Expect(job.Status.StartTime).NotTo(BeNil())
 		Expect(job.Status.RunningTime).NotTo(BeNil())
 		Expect(job.Status.CompletionTime).NotTo(BeNil())
@@ -60,7 +61,7 @@ var _ = Describe("a training", func() {
 		job := sample(newNamespace(ctx), "trainingjob-pytorch-elastic.yaml")
 		create(ctx, job)
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
-		expectAccuracy(job, "2")
+		expectAccuracy(ctx, job, "2")
 	})
 
 	It("goes on after a Worker has crashed once, and says so", func(ctx SpecContext) {
@@ -74,7 +75,7 @@ var _ = Describe("a training", func() {
 		}
 		create(ctx, job)
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
-		expectAccuracy(job, "3")
+		expectAccuracy(ctx, job, "3")
 		// The others fail as well, as they lose their peer; the cause is the one that failed first.
 		Expect(job.Status.RestartCount).To(BeNumerically(">=", 1))
 		Expect(restartsOf(job, "worker-0")).To(BeNumerically(">=", 1))
@@ -94,7 +95,7 @@ var _ = Describe("a training", func() {
 		kill(ctx, job.Namespace, "digits-master-0")
 		kill(ctx, job.Namespace, "digits-worker-1")
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
-		expectAccuracy(job, "3")
+		expectAccuracy(ctx, job, "3")
 		Expect(before).To(HaveLen(3))
 		Expect(uids(ctx, job)()["digits-master-0"]).NotTo(Equal(before["digits-master-0"]))
 	})
@@ -105,7 +106,7 @@ var _ = Describe("a training", func() {
 		job.Spec.RunPolicy.CleanPods = v1alpha1.CleanNone
 		create(ctx, job)
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
-		log := run("KUBECTL", "-n", job.Namespace, "logs", "env-worker-1")
+		log := run(ctx, "KUBECTL", "-n", job.Namespace, "logs", "env-worker-1")
 		host := "env-master-0.env." + job.Namespace + ".svc"
 		_, env, _ := strings.Cut(log.out, "\n")
 		Expect(log.out).To(ContainSubstring(pods(ctx, job)["env-master-0"].Status.PodIP + " "))
