@@ -43,10 +43,18 @@ type RunPolicy struct {
 	// +optional
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 
-	// progressDeadlineSeconds is how long the job may run without reporting progress. Unit: seconds.
+	// progressDeadlineSeconds is how long the job may run without a sign of progress before it fails. Signs are the
+	// annotation millrace.dev/heartbeat of a pod or of the job, a time in RFC 3339, and a pod's start. Unit: seconds.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
+
+	// terminatingTimeoutSeconds is how long, after its grace period, a pod may stay on a node that no longer answers before it
+	// is removed by force, so that the job can go on elsewhere. Unit: seconds.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=60
+	// +optional
+	TerminatingTimeoutSeconds *int32 `json:"terminatingTimeoutSeconds,omitempty"`
 
 	// restarts is the restart budget.
 	// +kubebuilder:default={}
@@ -70,6 +78,8 @@ const (
 )
 
 // Restarts is a restart budget: how often what may be restarted, and how long to wait in between.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.scope) == has(oldSelf.scope) && (!has(self.scope) || self.scope == oldSelf.scope)",fieldPath=".scope",message="spec.runPolicy.restarts.scope cannot change: delete the job and create it again"
 type Restarts struct {
 	// max is how often each unit of the scope (a replica, a role, the job) may restart before the job fails. Pods that
 	// were deleted, evicted or lost with their node are replaced without being counted.
@@ -79,9 +89,8 @@ type Restarts struct {
 	// +optional
 	Max *int32 `json:"max,omitempty"`
 
-	// scope says what is restarted together when a replica fails: Replica, Role or Job. It cannot change.
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.runPolicy.restarts.scope cannot change: delete the job and create it again"
-	// +kubebuilder:default=Replica
+	// scope says what is restarted together when a replica fails: Replica, Role or Job. The default is the framework's: Job
+	// for MXNet, JAX and XGBoost, whose processes cannot join a training that runs, Replica for the others. It cannot change.
 	// +optional
 	Scope RestartScope `json:"scope,omitempty"`
 
@@ -93,7 +102,43 @@ type Restarts struct {
 	// +kubebuilder:default=0
 	// +optional
 	BackoffSeconds *int32 `json:"backoffSeconds,omitempty"`
+
+	// windowSeconds is how long a unit must go without a failure to have its whole budget again; when left out the budget is
+	// for the life of the job. Unit: seconds.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	WindowSeconds *int32 `json:"windowSeconds,omitempty"`
+
+	// retryable lists what restartPolicy ExitCode restarts, instead of every exit code of 128 or more.
+	// +optional
+	Retryable *Retryable `json:"retryable,omitempty"`
 }
+
+// Retryable lists the ends of a main container that restartPolicy ExitCode restarts.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.exitCodes) || has(self.signals)",message="spec.runPolicy.restarts.retryable needs exitCodes or signals"
+type Retryable struct {
+	// exitCodes are exit codes to restart for.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=255
+	// +optional
+	ExitCodes []int32 `json:"exitCodes,omitempty"`
+
+	// signals are signals to restart for, such as SIGTERM; a program that a signal ended has exit code 128 plus its number.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Signals []Signal `json:"signals,omitempty"`
+}
+
+// Signal is the name of a signal that ends programs.
+//
+// +kubebuilder:validation:Enum=SIGHUP;SIGINT;SIGQUIT;SIGILL;SIGTRAP;SIGABRT;SIGBUS;SIGFPE;SIGKILL;SIGUSR1;SIGSEGV;SIGUSR2;SIGPIPE;SIGALRM;SIGTERM;SIGXCPU;SIGXFSZ
+type Signal string
 
 // Scheduling says where the pods of a job may run and what must be placed together.
 type Scheduling struct {

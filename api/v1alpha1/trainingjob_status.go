@@ -82,6 +82,10 @@ const (
 	ReasonRestartsExceeded = "RestartsExceeded"
 	// ReasonDeadlineExceeded: the job was active longer than spec.runPolicy.activeDeadlineSeconds.
 	ReasonDeadlineExceeded = "DeadlineExceeded"
+	// ReasonProgressDeadlineExceeded: nothing told of progress for longer than spec.runPolicy.progressDeadlineSeconds.
+	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
+	// ReasonWaitingForWorkers: the launcher is made when every worker is ready.
+	ReasonWaitingForWorkers = "WaitingForWorkers"
 	// ReasonInternalError: planning failed by a fault of Millrace's own; the manager's log has the stack.
 	ReasonInternalError = "InternalError"
 	// ReasonFinished: the job has finished.
@@ -169,6 +173,11 @@ type TrainingJobStatus struct {
 	// +optional
 	Failure *Failure `json:"failure,omitempty"`
 
+	// suspensions is how often the job was suspended after it had started. It is part of the attempt its pods carry as a label.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Suspensions int32 `json:"suspensions,omitempty"`
+
 	// elastic is the state the scale subresource reads.
 	// +optional
 	Elastic *ElasticStatus `json:"elastic,omitempty"`
@@ -231,6 +240,12 @@ type Restart struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	InPlace int32 `json:"inPlace,omitempty"`
+
+	// forgiven is the part of count and inPlace that is no longer held against the unit, because it went without a failure for
+	// spec.runPolicy.restarts.windowSeconds.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Forgiven int32 `json:"forgiven,omitempty"`
 
 	// cause is the failure behind the last of them.
 	// +optional

@@ -6,7 +6,6 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // TrainingJob runs one distributed training to its end: pods by role, one headless Service through which they find
@@ -52,7 +51,7 @@ type TrainingJobList struct {
 
 // Framework is the training framework whose rendezvous contract the job's pods are given.
 //
-// +kubebuilder:validation:Enum=TensorFlow;PyTorch;MPI;MXNet;Chainer
+// +kubebuilder:validation:Enum=TensorFlow;PyTorch;MPI;MXNet;Chainer;JAX;XGBoost
 type Framework string
 
 // The frameworks.
@@ -62,6 +61,8 @@ const (
 	MPI        Framework = "MPI"
 	MXNet      Framework = "MXNet"
 	Chainer    Framework = "Chainer"
+	JAX        Framework = "JAX"
+	XGBoost    Framework = "XGBoost"
 )
 
 // TrainingJobSpec is the training that is wanted.
@@ -70,6 +71,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.framework == 'TensorFlow' ? self.roles.all(r, r.name in ['Chief', 'Master', 'PS', 'Worker', 'Evaluator']) : true",fieldPath=".roles",message="framework TensorFlow has the roles Chief (or Master), PS, Worker and Evaluator: rename or remove any other"
 // +kubebuilder:validation:XValidation:rule="self.framework == 'MPI' ? self.roles.all(r, r.name in ['Launcher', 'Worker']) : true",fieldPath=".roles",message="framework MPI has the roles Launcher and Worker: rename or remove any other"
 // +kubebuilder:validation:XValidation:rule="self.framework == 'MXNet' ? self.roles.all(r, r.name in ['Scheduler', 'Server', 'Worker', 'TunerTracker', 'TunerServer', 'Tuner']) : true",fieldPath=".roles",message="framework MXNet has the roles Scheduler, Server, Worker, TunerTracker, TunerServer and Tuner: rename or remove any other"
+// +kubebuilder:validation:XValidation:rule="self.framework == 'JAX' ? self.roles.all(r, r.name in ['Worker']) : true",fieldPath=".roles",message="framework JAX has the role Worker: rename or remove any other"
+// +kubebuilder:validation:XValidation:rule="self.framework == 'XGBoost' ? self.roles.all(r, r.name in ['Master', 'Worker']) && self.roles.exists(r, r.name == 'Master') : true",fieldPath=".roles",message="framework XGBoost has the roles Master, which it needs, and Worker: add or rename"
 // +kubebuilder:validation:XValidation:rule="self.framework == 'Chainer' ? self.roles.exists(r, r.name == 'Master') : true",fieldPath=".roles",message="framework Chainer needs a role Master; every other role is a worker group of that name"
 // +kubebuilder:validation:XValidation:rule="self.framework == 'MPI' ? self.roles.exists(r, r.name == 'Launcher') : true",fieldPath=".roles",message="framework MPI needs a role Launcher"
 // +kubebuilder:validation:XValidation:rule="self.framework == 'TensorFlow' ? !(self.roles.exists(r, r.name == 'Chief') && self.roles.exists(r, r.name == 'Master')) : true",fieldPath=".roles",message="Chief and Master are two names of one TensorFlow role: keep one of them"
@@ -80,6 +83,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.mxnet) || self.framework == 'MXNet'",fieldPath=".mxnet",message="spec.mxnet belongs to framework MXNet: remove it or change spec.framework"
 // +kubebuilder:validation:XValidation:rule="!has(self.chainer) || self.framework == 'Chainer'",fieldPath=".chainer",message="spec.chainer belongs to framework Chainer: remove it or change spec.framework"
 // +kubebuilder:validation:XValidation:rule="!has(self.pytorch) || !has(self.pytorch.elastic) || self.roles.exists(r, r.name == 'Worker' && !has(r.replicas))",fieldPath=".pytorch.elastic",message="an elastic job has a role Worker without replicas: spec.pytorch.elastic.replicas is their number"
+// +kubebuilder:validation:XValidation:rule="!has(self.chainer) || !has(self.chainer.groups) || self.chainer.groups.all(g, self.roles.exists(r, r.name == g.name))",fieldPath=".chainer.groups",message="spec.chainer.groups[].name is the name of a role: correct it or add the role"
+// +kubebuilder:validation:XValidation:rule="has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)",fieldPath=".managedBy",message="spec.managedBy cannot change: delete the job and create it again"
 // +kubebuilder:validation:XValidation:rule="has(self.pytorch) == has(oldSelf.pytorch) || (has(self.pytorch) ? !has(self.pytorch.elastic) : !has(oldSelf.pytorch.elastic))",fieldPath=".pytorch",message="spec.pytorch.elastic cannot be added to or removed from a job: delete the job and create it again"
 // +kubebuilder:validation:XValidation:rule="has(self.scheduling) == has(oldSelf.scheduling)",fieldPath=".scheduling",message="spec.scheduling cannot change: delete the job and create it again"
 type TrainingJobSpec struct {
@@ -92,6 +97,7 @@ type TrainingJobSpec struct {
 	// roles are the kinds of pods of the job, by the framework's own names:
 	// PyTorch: Master, Worker. TensorFlow: Chief (or Master), PS, Worker, Evaluator. MPI: Launcher, Worker.
 	// MXNet: Scheduler, Server, Worker, or TunerTracker, TunerServer, Tuner. Chainer: Master and any number of worker groups.
+	// JAX: Worker. XGBoost: Master, Worker.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
@@ -126,6 +132,14 @@ type TrainingJobSpec struct {
 	// +optional
 	RunPolicy RunPolicy `json:"runPolicy,omitzero"`
 
+	// managedBy names the controller that runs the job: millrace.dev/manager, which it is when left out, or another, such as
+	// kueue.x-k8s.io/multikueue. Millrace leaves a job of another's alone, its status included. It cannot change.
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	// +optional
+	ManagedBy string `json:"managedBy,omitempty"`
+
 	// scheduling says where the pods may run and what must be placed together. It cannot change.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.scheduling cannot change: delete the job and create it again"
 	// +optional
@@ -143,8 +157,8 @@ const (
 	RestartNever RestartPolicy = "Never"
 	// RestartOnFailure restarts the replica, within the restart budget.
 	RestartOnFailure RestartPolicy = "OnFailure"
-	// RestartExitCode restarts the replica when the exit code is 128 or more (the program was ended by a signal) and
-	// fails the job when it is 1 to 127 (the program gave up).
+	// RestartExitCode restarts the replica when runPolicy.restarts.retryable lists the exit code, or, without such a list,
+	// when it is 128 or more (the program was ended by a signal), and fails the job otherwise (the program gave up).
 	RestartExitCode RestartPolicy = "ExitCode"
 )
 
@@ -168,8 +182,8 @@ type Role struct {
 	Replicas *int32 `json:"replicas,omitempty"`
 
 	// restartPolicy says what happens when a replica fails: Never fails the job, OnFailure restarts the replica,
-	// ExitCode restarts it when the exit code is 128 or more. The default is the framework's: OnFailure for PyTorch,
-	// Never for the others.
+	// ExitCode restarts it when the exit code is 128 or more, or as runPolicy.restarts.retryable says. The default is the
+	// framework's: OnFailure for PyTorch, MPI and Chainer, Never for the others.
 	// +optional
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
 
@@ -202,179 +216,4 @@ type AcceleratorRequest struct {
 	// +kubebuilder:default=1
 	// +optional
 	Count int32 `json:"count,omitempty"`
-}
-
-// PyTorchSpec is what only PyTorch knows.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.elastic) == has(oldSelf.elastic)",fieldPath=".elastic",message="spec.pytorch.elastic cannot be added to or removed from a job: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.procPerNode) || self.procPerNode == oldSelf.procPerNode",fieldPath=".procPerNode",message="spec.pytorch.procPerNode cannot change: delete the job and create it again"
-type PyTorchSpec struct {
-	// procPerNode is the number of processes torchrun starts in each pod: a number, or auto, cpu or gpu.
-	// +kubebuilder:default=auto
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? int(self) >= 1 : string(self) in ['auto', 'cpu', 'gpu'] || string(self).matches('^[1-9][0-9]{0,3}$')",message="spec.pytorch.procPerNode is a number of at least 1, or auto, cpu or gpu"
-	// +optional
-	ProcPerNode *intstr.IntOrString `json:"procPerNode,omitempty"`
-
-	// elastic lets the number of workers change while the job runs.
-	// +optional
-	Elastic *Elastic `json:"elastic,omitempty"`
-}
-
-// Elastic is the size of an elastic job and its bounds.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",fieldPath=".minReplicas",message="spec.pytorch.elastic.minReplicas must not be greater than maxReplicas"
-// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || self.minReplicas <= self.replicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas must not be less than minReplicas"
-// +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || self.replicas <= self.maxReplicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas must not be greater than maxReplicas"
-type Elastic struct {
-	// replicas is the number of workers wanted now; kubectl scale and autoscalers change it.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=10000
-	// +required
-	Replicas int32 `json:"replicas,omitempty"`
-
-	// minReplicas is the least number of workers that can train; replicas when left out.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=10000
-	// +optional
-	MinReplicas *int32 `json:"minReplicas,omitempty"`
-
-	// maxReplicas is the largest number of workers; replicas when left out.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=10000
-	// +optional
-	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
-
-	// maxRestarts is how often torchrun's agents may start the processes again (PET_MAX_RESTARTS). These restarts
-	// happen inside the pods and are not counted against runPolicy.restarts.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1000
-	// +optional
-	MaxRestarts *int32 `json:"maxRestarts,omitempty"`
-
-	// rendezvous says how the agents find each other; c10d at worker 0 when left out.
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.pytorch.elastic.rendezvous cannot change: delete the job and create it again"
-	// +optional
-	Rendezvous *Rendezvous `json:"rendezvous,omitempty"`
-}
-
-// Rendezvous says how the agents of an elastic job find each other.
-type Rendezvous struct {
-	// backend is the rendezvous backend.
-	// +kubebuilder:validation:Enum=c10d;etcd;etcd-v2
-	// +kubebuilder:default=c10d
-	// +optional
-	Backend string `json:"backend,omitempty"`
-
-	// endpoint is host:port of the rendezvous; worker 0 of the job when left out. etcd backends need it.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=300
-	// +optional
-	Endpoint string `json:"endpoint,omitempty"`
-
-	// id tells jobs apart that share an endpoint.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +optional
-	ID string `json:"id,omitempty"`
-
-	// config are further settings of the backend.
-	// +listType=map
-	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
-	// +optional
-	Config []Setting `json:"config,omitempty"`
-}
-
-// Setting is a name and its value.
-type Setting struct {
-	// name of the setting.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=128
-	// +required
-	Name string `json:"name,omitempty"`
-
-	// value of the setting.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=256
-	// +required
-	Value string `json:"value,omitempty"`
-}
-
-// TensorFlowSpec is what only TensorFlow knows. It cannot change.
-//
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.tensorflow cannot change: delete the job and create it again"
-type TensorFlowSpec struct {
-	// successPolicy says who decides success: Chief (the chief, or worker 0 where there is none) or AllWorkers.
-	// +kubebuilder:validation:Enum=Chief;AllWorkers
-	// +kubebuilder:default=Chief
-	// +optional
-	SuccessPolicy string `json:"successPolicy,omitempty"`
-
-	// clusterSpec is the form of TF_CONFIG: Dense lists every task; Sparse lists a worker's own address and the
-	// parameter servers, so that workers may come and go.
-	// +kubebuilder:validation:Enum=Dense;Sparse
-	// +kubebuilder:default=Dense
-	// +optional
-	ClusterSpec string `json:"clusterSpec,omitempty"`
-}
-
-// MPISpec is what only MPI knows. It cannot change.
-//
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.mpi cannot change: delete the job and create it again"
-type MPISpec struct {
-	// implementation is the MPI whose environment the launcher gets.
-	// +kubebuilder:validation:Enum=OpenMPI;Intel;MPICH
-	// +kubebuilder:default=OpenMPI
-	// +optional
-	Implementation string `json:"implementation,omitempty"`
-
-	// slotsPerWorker is the number of processes each worker takes in the hostfile.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1024
-	// +kubebuilder:default=1
-	// +optional
-	SlotsPerWorker int32 `json:"slotsPerWorker,omitempty"`
-
-	// launcher says whether the launcher also computes (Worker) or only starts the workers' processes (Coordinator).
-	// +kubebuilder:validation:Enum=Coordinator;Worker
-	// +kubebuilder:default=Coordinator
-	// +optional
-	Launcher string `json:"launcher,omitempty"`
-
-	// launcherCreation says when the launcher is made: once all workers are ready, or with them.
-	// +kubebuilder:validation:Enum=WaitForWorkersReady;AtStartup
-	// +kubebuilder:default=WaitForWorkersReady
-	// +optional
-	LauncherCreation string `json:"launcherCreation,omitempty"`
-
-	// sshAuthMountPath is the directory the job's ssh keys are mounted at.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:default="/root/.ssh"
-	// +optional
-	SSHAuthMountPath string `json:"sshAuthMountPath,omitempty"`
-}
-
-// MXNetSpec is what only MXNet knows. It cannot change.
-//
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.mxnet cannot change: delete the job and create it again"
-type MXNetSpec struct {
-	// mode says what the job does: Train a model, or Tune operators.
-	// +kubebuilder:validation:Enum=Train;Tune
-	// +kubebuilder:default=Train
-	// +optional
-	Mode string `json:"mode,omitempty"`
-}
-
-// ChainerSpec is what only Chainer knows. It cannot change.
-//
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.chainer cannot change: delete the job and create it again"
-type ChainerSpec struct {
-	// slotsPerWorker is the number of processes each pod takes in the hostfile.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1024
-	// +kubebuilder:default=1
-	// +optional
-	SlotsPerWorker int32 `json:"slotsPerWorker,omitempty"`
 }
