@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -113,7 +114,6 @@ func (d *deeds) note(out outcome) {
 		d.errs = append(d.errs, fmt.Errorf("%s %s: %w", out.verb, describe(out.step.Object), out.err))
 		return
 	}
-	d.again = soonest(d.again, refusedAgain)
 	d.refusals = append(d.refusals, Refusal{
 		Verb: out.verb, Kind: kindOf(out.step.Object), Name: out.step.Object.GetName(), Cause: cause, Message: messageOf(out.err),
 	})
@@ -143,6 +143,8 @@ func causeOf(err error) (Cause, bool) {
 		return Invalid, true
 	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err), meta.IsNoMatchError(err):
 		return Missing, true
+	case apierrors.IsInternalError(err):
+		return Broken, true
 	}
 	return "", false
 }
@@ -150,9 +152,10 @@ func causeOf(err error) (Cause, bool) {
 // quotaRefused looks for the words of the ResourceQuota and LimitRange plug-ins: they have no reason of their own.
 func quotaRefused(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "exceeded quota") || strings.Contains(text, "failed quota") ||
-		strings.Contains(text, "maximum") || strings.Contains(text, "minimum")
+	return slices.ContainsFunc(quotaWords, func(words string) bool { return strings.Contains(text, words) })
 }
+
+var quotaWords = []string{"exceeded quota", "failed quota", "status unknown for quota", " usage per "}
 
 func messageOf(err error) string {
 	var status apierrors.APIStatus
@@ -233,6 +236,9 @@ func (r *Reconciler[T, W]) create(ctx context.Context, owner T, m *memory, s Ste
 		return outcome{verb: "create", step: s, none: true}
 	}
 	key := keyOf(s.Object)
+	if err := r.mint(s.Object); err != nil {
+		return outcome{verb: "create", step: s, err: err}
+	}
 	err := r.deps.Client.Create(ctx, s.Object.(client.Object), r.applier.createOptions(s.Object)...)
 	s.Object.GetObjectKind().SetGroupVersionKind(key.kind)
 	existed := apierrors.IsAlreadyExists(err)
@@ -245,6 +251,13 @@ func (r *Reconciler[T, W]) create(ctx context.Context, owner T, m *memory, s Ste
 		m.remember(key, seen{})
 	}
 	return outcome{verb: "create", step: s, err: err, none: existed}
+}
+
+func (r *Reconciler[T, W]) mint(o Object) error {
+	if r.Mint == nil {
+		return nil
+	}
+	return r.Mint(o)
 }
 
 func (r *Reconciler[T, W]) wrote(ctx context.Context, verb string, s Step, err error) {

@@ -27,6 +27,16 @@ func (r *Reconciler[T, W]) announceConditions(before, after T, now time.Time) {
 	}
 }
 
+// measure observes the steps that were reached between two stored statuses.
+func (r *Reconciler[T, W]) measure(before, after T) {
+	if r.Measure == nil {
+		return
+	}
+	for _, d := range r.Measure(before, after) {
+		steps.WithLabelValues(r.name, d.Step, d.Variant).Observe(d.Took.Seconds())
+	}
+}
+
 func (r *Reconciler[T, W]) announcement(c metav1.Condition) (Announcement, bool) {
 	for _, a := range r.Announce {
 		if a.Condition == c.Type && a.Status == c.Status && (len(a.Reasons) == 0 || slices.Contains(a.Reasons, c.Reason)) {

@@ -62,6 +62,14 @@ type Kind[T Owner, W any] struct {
 	Finalize func(context.Context, T) (done bool, err error)
 	// Finalizer is set on the object when Finalize is. Optional.
 	Finalizer string
+	// Ours is false for an object that another controller runs: it is left alone, its status included. Optional.
+	Ours func(T) bool
+	// Mint completes an object that is about to be created with what a plan must not hold, such as keys. Optional.
+	Mint func(Object) error
+	// Foresee is the world when what a plan creates has come to be; plans on paper go on from there. Optional.
+	Foresee func(W, Plan) W
+	// Measure lists what took how long, of which it is known since the first status was stored that the second has. Optional.
+	Measure func(before, after T) []Duration
 	// Unwatched lists objects, by an empty value of their type, that are written without a watch on their kind, such as Secrets:
 	// their presence is found out by writing.
 	Unwatched []client.Object
@@ -127,6 +135,8 @@ const (
 	Forbidden Cause = "Forbidden"
 	// Invalid: the API server finds the object invalid.
 	Invalid Cause = "Invalid"
+	// Broken: something the API server asks, such as a webhook, does not answer.
+	Broken Cause = "Broken"
 	// Missing: the API server does not know the kind, or the namespace is going away.
 	Missing Cause = "Missing"
 )
@@ -140,6 +150,13 @@ type Announcement struct {
 	Reasons []string
 	// Type is Normal or Warning.
 	Type string
+}
+
+// Duration is how long a step in the life of an object took.
+type Duration struct {
+	// Step and Variant are labels of a metric: few, and known beforehand.
+	Step, Variant string
+	Took          time.Duration
 }
 
 // Unknowable is a world that could be read in part only. A world type may implement it, so that the engine looks again soon.

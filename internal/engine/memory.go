@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ type memory struct {
 	mu       sync.Mutex
 	children map[childKey]seen
 	beat     beat
+	// refusals counts the passes in a row that met a refusal.
+	refusals int
 	// conflicts counts the passes in a row that met a conflict.
 	conflicts int
 }
@@ -93,6 +96,23 @@ const (
 func (m *memory) conflicted() time.Duration {
 	wait := min(firstConflict<<min(m.conflicts, 10), lastConflict)
 	m.conflicts++
+	return wait
+}
+
+// refused returns how long to wait after a pass that met refusals, or zero after one that met none. What only a change by somebody
+// can help, and who may never come, is asked for less and less often.
+func (m *memory) refused(refusals []Refusal) time.Duration {
+	if len(refusals) == 0 {
+		m.refusals = 0
+		return 0
+	}
+	passing := func(r Refusal) bool { return r.Cause != Taken && r.Cause != Invalid }
+	if slices.ContainsFunc(refusals, passing) {
+		m.refusals = 0
+		return refusedAgain
+	}
+	wait := min(refusedAgain<<min(m.refusals, 10), refusedMax)
+	m.refusals++
 	return wait
 }
 

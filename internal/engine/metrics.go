@@ -21,6 +21,12 @@ var (
 		Buckets: prometheus.ExponentialBuckets(0.5, 4, 10),
 	}, []string{"kind", "type", "status"})
 
+	steps = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "millrace_step_duration_seconds",
+		Help:    "How long objects took to reach a step of their life, such as all pods running, from their creation.",
+		Buckets: prometheus.ExponentialBuckets(0.05, 4, 11),
+	}, []string{"kind", "step", "variant"})
+
 	planPanics = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "millrace_panics_total",
 		Help: "Panics while planning or reporting; each left one object alone.",
@@ -32,4 +38,4 @@ var (
 	}, []string{"kind", "verb", "result"})
 )
 
-func init() { metrics.Registry.MustRegister(transitions, timeIn, planPanics, writes) }
+func init() { metrics.Registry.MustRegister(transitions, timeIn, steps, planPanics, writes) }

@@ -27,8 +27,10 @@ import (
 
 // Waits of the engine's own. The watch on what is waited for usually wakes the object earlier.
 const (
-	// refusedAgain is the wait before a refused write is tried again: who freed the name or the quota does not tell us.
+	// refusedAgain is the wait before a refused write is tried again, and refusedMax what that doubles up to where only
+	// somebody's change can help: who freed the name or the quota does not tell us.
 	refusedAgain = 30 * time.Second
+	refusedMax   = 8 * time.Minute
 	// goneAgain is the wait for an object that is on its way out.
 	goneAgain = 5 * time.Second
 	// unreadAgain is the wait before a world that was read in part is read again.
@@ -86,6 +88,9 @@ func (r *Reconciler[T, W]) Reconcile(ctx context.Context, obj T) (ctrl.Result, e
 	if gvk, err := apiutil.GVKForObject(obj, r.deps.Client.Scheme()); err == nil {
 		obj.GetObjectKind().SetGroupVersionKind(gvk)
 	}
+	if r.Ours != nil && !r.Ours(obj) {
+		return ctrl.Result{}, nil
+	}
 	m := r.memories.get(obj)
 	again, err := r.pass(ctx, m, obj)
 	if apierrors.IsConflict(err) {
@@ -131,7 +136,7 @@ func (r *Reconciler[T, W]) pass(ctx context.Context, m *memory, obj T) (time.Dur
 	if did.conflict {
 		return 0, apierrors.NewConflict(schema.GroupResource{}, obj.GetName(), errors.New("something changed since it was read"))
 	}
-	return soonest(plan.Again, flush, did.again, unread(world)), nil
+	return soonest(plan.Again, flush, did.again, unread(world), m.refused(did.refusals)), nil
 }
 
 // observe calls Observe; a panic in it is a fault of ours, which must cost one object its progress and not the manager its life.

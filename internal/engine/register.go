@@ -11,6 +11,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,12 +22,18 @@ import (
 // longest is how long one pass may take: an API server that does not answer must not hold a worker for ever.
 const longest = 60 * time.Second
 
+// patience is the longest wait after errors: an API server or a webhook that is back should not be waited for by the hour.
+const patience = time.Minute
+
 // Register adds the controller of a kind to a manager. It watches the kind itself; watches adds the rest, and may be nil.
 func Register[T Owner, W any](
 	mgr ctrl.Manager, r *Reconciler[T, W], watches func(*builder.Builder) *builder.Builder, opts controller.Options,
 ) error {
 	if opts.ReconciliationTimeout == 0 {
 		opts.ReconciliationTimeout = longest
+	}
+	if opts.RateLimiter == nil {
+		opts.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](5*time.Millisecond, patience)
 	}
 	b := builder.ControllerManagedBy(mgr).Named(strings.ToLower(r.name)).For(r.blank()).WithOptions(opts)
 	if watches != nil {

@@ -75,5 +75,6 @@ func (r *Reconciler[T, W]) store(ctx context.Context, m *memory, before, after T
 	m.beat = m.beat.wrote(now, patient)
 	writes.WithLabelValues(r.name, "status", "ok").Inc()
 	r.announceConditions(before, after, now)
+	r.measure(before, after)
 	return 0, nil
 }
