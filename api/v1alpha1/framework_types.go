@@ -10,7 +10,7 @@ import (
 // PyTorchSpec is what only PyTorch knows.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.elastic) == has(oldSelf.elastic)",fieldPath=".elastic",message="spec.pytorch.elastic cannot be added to or removed from a job: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.procPerNode) || self.procPerNode == oldSelf.procPerNode",fieldPath=".procPerNode",message="spec.pytorch.procPerNode cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.procPerNode) == has(oldSelf.procPerNode) && (!has(self.procPerNode) || self.procPerNode == oldSelf.procPerNode)",fieldPath=".procPerNode",message="spec.pytorch.procPerNode cannot change: delete the job and create it again"
 type PyTorchSpec struct {
 	// procPerNode is the number of processes torchrun starts in each pod: a number, or auto, cpu or gpu.
 	// +kubebuilder:default=auto
@@ -25,6 +25,12 @@ type PyTorchSpec struct {
 
 // Elastic is the size of an elastic job and its bounds.
 //
+// +kubebuilder:validation:XValidation:rule="has(self.minReplicas) == has(self.maxReplicas)",message="spec.pytorch.elastic needs both minReplicas and maxReplicas, or neither: they are what every pod is told of the job's size"
+// +kubebuilder:validation:XValidation:rule="has(self.minReplicas) || self.replicas == oldSelf.replicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas can change between minReplicas and maxReplicas, and this job has none: create the job with them"
+// +kubebuilder:validation:XValidation:rule="has(self.minReplicas) == has(oldSelf.minReplicas) && (!has(self.minReplicas) || self.minReplicas == oldSelf.minReplicas)",fieldPath=".minReplicas",message="spec.pytorch.elastic.minReplicas cannot change, because pods that run were told of it: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.maxReplicas) == has(oldSelf.maxReplicas) && (!has(self.maxReplicas) || self.maxReplicas == oldSelf.maxReplicas)",fieldPath=".maxReplicas",message="spec.pytorch.elastic.maxReplicas cannot change, because pods that run were told of it: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.rendezvous) == has(oldSelf.rendezvous) && (!has(self.rendezvous) || self.rendezvous == oldSelf.rendezvous)",fieldPath=".rendezvous",message="spec.pytorch.elastic.rendezvous cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.maxRestarts) == has(oldSelf.maxRestarts) && (!has(self.maxRestarts) || self.maxRestarts == oldSelf.maxRestarts)",fieldPath=".maxRestarts",message="spec.pytorch.elastic.maxRestarts cannot change, because pods that run were told of it: delete the job and create it again"
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",fieldPath=".minReplicas",message="spec.pytorch.elastic.minReplicas must not be greater than maxReplicas"
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || self.minReplicas <= self.replicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas must not be less than minReplicas"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || self.replicas <= self.maxReplicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas must not be greater than maxReplicas"
@@ -55,7 +61,6 @@ type Elastic struct {
 	MaxRestarts *int32 `json:"maxRestarts,omitempty"`
 
 	// rendezvous says how the agents find each other; c10d at worker 0 when left out.
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.pytorch.elastic.rendezvous cannot change: delete the job and create it again"
 	// +optional
 	Rendezvous *Rendezvous `json:"rendezvous,omitempty"`
 }

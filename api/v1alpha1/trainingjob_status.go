@@ -206,7 +206,7 @@ type RoleStatus struct {
 	// +optional
 	Running int32 `json:"running,omitempty"`
 
-	// succeeded is the number of pods that ended well.
+	// succeeded is the number of replicas that ended well.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Succeeded int32 `json:"succeeded,omitempty"`
@@ -215,6 +215,13 @@ type RoleStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Failed int32 `json:"failed,omitempty"`
+
+	// succeededIndexes are the indexes of the replicas that ended well in this attempt, such as 0-3,7. They are not run again when
+	// their pods are deleted.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	// +optional
+	SucceededIndexes string `json:"succeededIndexes,omitempty"`
 }
 
 // Restart records the restarts of one unit.

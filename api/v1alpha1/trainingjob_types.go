@@ -85,7 +85,11 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.pytorch) || !has(self.pytorch.elastic) || self.roles.exists(r, r.name == 'Worker' && !has(r.replicas))",fieldPath=".pytorch.elastic",message="an elastic job has a role Worker without replicas: spec.pytorch.elastic.replicas is their number"
 // +kubebuilder:validation:XValidation:rule="!has(self.chainer) || !has(self.chainer.groups) || self.chainer.groups.all(g, self.roles.exists(r, r.name == g.name))",fieldPath=".chainer.groups",message="spec.chainer.groups[].name is the name of a role: correct it or add the role"
 // +kubebuilder:validation:XValidation:rule="has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)",fieldPath=".managedBy",message="spec.managedBy cannot change: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.pytorch) == has(oldSelf.pytorch) || (has(self.pytorch) ? !has(self.pytorch.elastic) : !has(oldSelf.pytorch.elastic))",fieldPath=".pytorch",message="spec.pytorch.elastic cannot be added to or removed from a job: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.tensorflow) == has(oldSelf.tensorflow)",fieldPath=".tensorflow",message="spec.tensorflow cannot be added to or removed from a job: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.pytorch) == has(oldSelf.pytorch)",fieldPath=".pytorch",message="spec.pytorch cannot be added to or removed from a job: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.mpi) == has(oldSelf.mpi)",fieldPath=".mpi",message="spec.mpi cannot be added to or removed from a job: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.mxnet) == has(oldSelf.mxnet)",fieldPath=".mxnet",message="spec.mxnet cannot be added to or removed from a job: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.chainer) == has(oldSelf.chainer)",fieldPath=".chainer",message="spec.chainer cannot be added to or removed from a job: delete the job and create it again"
 // +kubebuilder:validation:XValidation:rule="has(self.scheduling) == has(oldSelf.scheduling)",fieldPath=".scheduling",message="spec.scheduling cannot change: delete the job and create it again"
 type TrainingJobSpec struct {
 	// framework is the training framework: it decides which roles there are, what environment the pods get, and whose
