@@ -63,14 +63,17 @@ func Scheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// CacheOptions keep the cache small: pods without what no plan reads, Services that are ours only, and of the events of
-// the cluster those of volumes that cannot be mounted, which nothing else tells.
+// CacheOptions keep the cache small: pods and nodes without what no plan reads, Services and ConfigMaps that are ours only, and of
+// the events of the cluster those of volumes that cannot be mounted, which nothing else tells.
 func CacheOptions() cache.Options {
+	own := labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:     {Transform: stripPod},
-			&corev1.Service{}: {Label: labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})},
-			&corev1.Event{}:   {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
+			&corev1.Pod{}:       {Transform: stripPod},
+			&corev1.Node{}:      {Transform: stripNode},
+			&corev1.Service{}:   {Label: own},
+			&corev1.ConfigMap{}: {Label: own},
+			&corev1.Event{}:     {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
 	}

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // stripPod keeps of a pod what plans read: whose it is, where it runs, what it asks for, how it is. One informer holds
@@ -19,7 +20,7 @@ func stripPod(o any) (any, error) {
 		return o, nil
 	}
 	p.ManagedFields = nil
-	p.Annotations = nil
+	p.Annotations = keep(p.Annotations, names.Heartbeat)
 	for key := range p.Labels {
 		if !strings.HasPrefix(key, v1alpha1.Group+"/") {
 			delete(p.Labels, key)
@@ -34,6 +35,34 @@ func stripPod(o any) (any, error) {
 		ContainerStatuses: stripStatuses(p.Status.ContainerStatuses), InitContainerStatuses: stripStatuses(p.Status.InitContainerStatuses),
 	}
 	return p, nil
+}
+
+// stripNode keeps of a node whether it answers, what pods may be placed on it by, and what it has. Its kubelet tells that it is
+// alive again and again.
+func stripNode(o any) (any, error) {
+	n, ok := o.(*corev1.Node)
+	if !ok {
+		return o, nil
+	}
+	n.ManagedFields, n.Annotations = nil, nil
+	n.Spec = corev1.NodeSpec{Taints: n.Spec.Taints, Unschedulable: n.Spec.Unschedulable}
+	var ready []corev1.NodeCondition
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			ready = append(ready, corev1.NodeCondition{Type: c.Type, Status: c.Status})
+		}
+	}
+	n.Status = corev1.NodeStatus{Conditions: ready, Allocatable: n.Status.Allocatable}
+	return n, nil
+}
+
+// keep is what a map holds of a key.
+func keep(all map[string]string, key string) map[string]string {
+	value, found := all[key]
+	if !found {
+		return nil
+	}
+	return map[string]string{key: value}
 }
 
 func stripContainers(containers []corev1.Container) []corev1.Container {

@@ -31,6 +31,7 @@ const Name = "TrainingJob"
 func Kind() engine.Kind[*v1alpha1.TrainingJob, World] {
 	return engine.Kind[*v1alpha1.TrainingJob, World]{
 		Observe: observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
+		Ours: ours, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}},
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionAccepted, Status: no, Type: corev1.EventTypeWarning},
 			{Condition: v1alpha1.ConditionScheduled, Status: no, Type: corev1.EventTypeWarning},
@@ -44,7 +45,16 @@ func Kind() engine.Kind[*v1alpha1.TrainingJob, World] {
 	}
 }
 
-// observe reads the pods of a job from the cache, and what the kubelet says of those that do not start.
+// Manager is the value of spec.managedBy by which a job is ours.
+const Manager = v1alpha1.Group + "/manager"
+
+// ours is false for a job that another controller runs, such as MultiKueue in another cluster.
+func ours(job *v1alpha1.TrainingJob) bool {
+	return job.Spec.ManagedBy == "" || job.Spec.ManagedBy == Manager
+}
+
+// observe reads the pods of a job from the cache, what the kubelet says of those that do not start, and whether it is there for
+// those that are to end.
 func observe(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) (World, error) {
 	var pods corev1.PodList
 	err := c.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingFields{index.OwnerUID: string(job.UID)})
@@ -52,32 +62,77 @@ func observe(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) (W
 		return World{}, err
 	}
 	world := World{Pods: pods.Items}
-	for _, p := range pods.Items {
-		if !awaitsVolumes(&p) {
-			continue
-		}
-		var events corev1.EventList
-		err := c.List(ctx, &events, client.InNamespace(job.Namespace), client.MatchingFields{index.InvolvedUID: string(p.UID)})
-		if err != nil {
+	for i := range pods.Items {
+		if err := world.observe(ctx, c, &pods.Items[i]); err != nil {
 			return World{}, err
 		}
-		world.Events = append(world.Events, events.Items...)
 	}
 	return world, nil
+}
+
+func (w *World) observe(ctx context.Context, c client.Reader, p *corev1.Pod) error {
+	if awaitsVolumes(p) {
+		var events corev1.EventList
+		err := c.List(ctx, &events, client.InNamespace(p.Namespace), client.MatchingFields{index.InvolvedUID: string(p.UID)})
+		if err != nil {
+			return err
+		}
+		w.Events = append(w.Events, events.Items...)
+	}
+	if node := p.Spec.NodeName; terminating(p) && node != "" && !slices.Contains(w.Silent, node) {
+		answers, err := answers(ctx, c, node)
+		if err != nil {
+			return err
+		}
+		if !answers {
+			w.Silent = append(w.Silent, node)
+		}
+	}
+	return nil
+}
+
+// answers is true for a node whose kubelet is alive.
+func answers(ctx context.Context, c client.Reader, name string) (bool, error) {
+	var node corev1.Node
+	if err := c.Get(ctx, client.ObjectKey{Name: name}, &node); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return slices.ContainsFunc(node.Status.Conditions, func(cond corev1.NodeCondition) bool {
+		return cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue
+	}), nil
+}
+
+// measure lists how long a job took, from its creation, to its first pod, to all of them running, and to its end.
+func measure(before, after *v1alpha1.TrainingJob) []engine.Duration {
+	var all []engine.Duration
+	for _, step := range []struct {
+		name     string
+		old, now *metav1.Time
+	}{
+		{"started", before.Status.StartTime, after.Status.StartTime},
+		{"running", before.Status.RunningTime, after.Status.RunningTime},
+		{"finished", before.Status.CompletionTime, after.Status.CompletionTime},
+	} {
+		if step.old == nil && step.now != nil && after.Status.Suspensions == 0 {
+			all = append(all, engine.Duration{
+				Step: step.name, Variant: string(after.Spec.Framework), Took: step.now.Sub(after.CreationTimestamp.Time),
+			})
+		}
+	}
+	return all
 }
 
 // steps on a normal way: a status that only takes one of them may be stored together with the next.
 var steps = []string{
 	v1alpha1.ReasonAccepted, v1alpha1.ReasonNotRestarting, v1alpha1.ReasonNotSuspended, v1alpha1.ReasonHealthy,
 	v1alpha1.ReasonCreatingPods, v1alpha1.ReasonWaitingForScheduler, v1alpha1.ReasonAllScheduled, v1alpha1.ReasonPodsStarting,
-	v1alpha1.ReasonProgressing,
+	v1alpha1.ReasonProgressing, v1alpha1.ReasonWaitingForWorkers,
 }
 
 // canWait is true when only counts changed, or conditions took a step on the normal way to running.
 func canWait(before, after *v1alpha1.TrainingJob) bool {
 	changed := before.Status.ObservedGeneration != after.Status.ObservedGeneration
-	if changed && before.Status.ObservedGeneration > 0 ||
-		!equality.Semantic.DeepEqual(before.Status.Restarts, after.Status.Restarts) {
+	if changed && before.Status.ObservedGeneration > 0 || recorded(before) != recorded(after) {
 		return false
 	}
 	for _, c := range after.Status.Conditions {
@@ -94,10 +149,19 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 	return true
 }
 
+// recorded counts the restarts that something is done about once they are stored. What the kubelet did in place is done.
+func recorded(job *v1alpha1.TrainingJob) int32 {
+	total := job.Status.Suspensions
+	for _, rec := range job.Status.Restarts {
+		total += rec.Count + rec.Lost
+	}
+	return total
+}
+
 // Setup adds the kind to a manager.
 func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 	watches := func(b *builder.Builder) *builder.Builder {
-		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).
+		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold))
 	}
 	return engine.Register(mgr, engine.New(Name, Kind(), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})

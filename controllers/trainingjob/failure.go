@@ -24,16 +24,34 @@ type failure struct {
 	lost bool
 }
 
-// failures are the failed pods of this attempt, the root cause before the others.
-func (s *state) failures() []failure {
+// failing are the failed pods of this attempt, the root cause before the others.
+func (s *state) failing() []failure {
 	var all []failure
 	for _, r := range s.replicas {
 		if r.failed() {
-			all = append(all, failure{replica: r, cause: explain(r.pod, r.Role.Main), lost: lost(r.pod)})
+			all = append(all, failure{replica: r, cause: explain(r.pod, r.Role.MainName()), lost: lost(r.pod)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b failure) int { return compareCauses(a.cause, b.cause) })
 	return all
+}
+
+// settling is how long failures that only tell of a lost peer wait for the failure of the peer: kubelets report when they
+// get to it, and the first to report would be taken for the cause.
+const settling = 3 * time.Second
+
+// settled returns the failures when they can be acted on, or else how long they wait.
+func (s *state) settled(all []failure) ([]failure, time.Duration) {
+	if len(all) == 0 || len(all) == len(s.replicas) || slices.ContainsFunc(all, func(f failure) bool { return f.lost || !peerLost(f.cause) }) {
+		return all, 0
+	}
+	for _, f := range all {
+		// A clock of a node may be ahead of ours.
+		if left := settling - s.now.Sub(timeOf(f.cause)); left > 0 && left <= 2*settling {
+			return nil, left
+		}
+	}
+	return all, 0
 }
 
 // burst is how far apart failures may be that have one cause: when a process dies the others find out at their next
@@ -70,9 +88,9 @@ var lostPeer = []string{
 	"ncclRemoteError", "NCCL communicator was aborted", "remote process exited",
 }
 
+// peerLost is true for a program that ended because another did. A signal is always a cause of its own.
 func peerLost(f *v1alpha1.Failure) bool {
-	last := lastLine(f.Message)
-	return slices.ContainsFunc(lostPeer, func(words string) bool { return strings.Contains(last, words) })
+	return f.Signal == "" && slices.ContainsFunc(lostPeer, func(words string) bool { return strings.Contains(f.Message, words) })
 }
 
 func timeOf(f *v1alpha1.Failure) time.Time {
@@ -82,81 +100,86 @@ func timeOf(f *v1alpha1.Failure) time.Time {
 	return f.Time.Time
 }
 
-// lostReasons are the words with which the kubelet and the controllers say that a pod was taken down from outside.
+// lostReasons are the words with which the kubelet and the controllers say that a pod was taken down from outside, or was not
+// let in; OutOf is followed by the resource.
 var lostReasons = []string{
-	"Evicted", "NodeAffinity", "NodeLost", "NodeShutdown", "OutOfcpu", "OutOfmemory", "OutOfpods", "Preempting",
-	"Shutdown", "Terminated", "UnexpectedAdmissionError",
+	"NodeAffinity", "NodeLost", "NodeShutdown", "OutOf", "Preempting", "Shutdown", "Terminated", "TopologyAffinityError",
+	"UnexpectedAdmissionError",
 }
+
+// ownFault are words in the message of an eviction by which the kubelet says that the pod used more than its limit.
+var ownFault = []string{"exceeds the total limit", "exceeded its local ephemeral storage limit", "exceeds the limit"}
 
 // lost is true for a pod that failed by no fault of its program: preemption, eviction, node loss or shutdown.
 func lost(p *corev1.Pod) bool {
-	if slices.Contains(lostReasons, p.Status.Reason) {
-		return true
+	if p.Status.Reason == "Evicted" {
+		return !slices.ContainsFunc(ownFault, func(words string) bool { return strings.Contains(p.Status.Message, words) })
 	}
-	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue
-	})
-}
-
-// crashed is true for a pod with a container that failed and does not run again yet.
-func crashed(p *corev1.Pod) bool {
-	return slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
-		waiting := c.State.Waiting != nil && c.State.Waiting.Reason == "CrashLoopBackOff"
-		return waiting || c.State.Terminated != nil && c.State.Terminated.ExitCode != 0
-	})
+	known := slices.ContainsFunc(lostReasons, func(reason string) bool { return strings.HasPrefix(p.Status.Reason, reason) })
+	return known || hasCondition(p, corev1.DisruptionTarget)
 }
 
 // explain finds the root cause in a pod: the container that failed first, init containers included.
-func explain(p *corev1.Pod, main int) *v1alpha1.Failure {
+func explain(p *corev1.Pod, main string) *v1alpha1.Failure {
 	f := &v1alpha1.Failure{Pod: p.Name, Node: p.Spec.NodeName, Reason: clip(p.Status.Reason, 128), Message: clip(p.Status.Message, 2048)}
-	name, end := firstEnd(p, main)
-	if end == nil {
+	first, found := firstEnd(p, main)
+	if !found {
 		f.Time = lastChange(p)
 		return f
 	}
-	f.Container = name
-	f.ExitCode = new(end.ExitCode)
-	f.Signal = signal(end)
-	f.Reason = cmp.Or(f.Reason, clip(end.Reason, 128))
-	f.Message = cmp.Or(f.Message, tail(end.Message))
-	f.Time = new(end.FinishedAt)
-	if end.FinishedAt.IsZero() {
+	f.Container = first.name
+	f.ExitCode = new(first.state.ExitCode)
+	f.Signal = signal(first.state)
+	f.Reason = cmp.Or(f.Reason, clip(first.state.Reason, 128))
+	f.Message = cmp.Or(f.Message, tail(first.state.Message))
+	f.Time = new(first.state.FinishedAt)
+	if first.state.FinishedAt.IsZero() {
 		f.Time = lastChange(p)
 	}
 	return f
 }
 
-// firstEnd is the unsuccessful end of a container that came first; at the same second the main container's.
-func firstEnd(p *corev1.Pod, main int) (string, *corev1.ContainerStateTerminated) {
-	type end struct {
-		name  string
-		main  bool
-		state *corev1.ContainerStateTerminated
-	}
+// end is the unsuccessful end of a container; the lower rank is the likelier cause of ends at the same second.
+type end struct {
+	name  string
+	rank  int
+	state *corev1.ContainerStateTerminated
+}
+
+// firstEnd is the unsuccessful end of a container that came first; at the same second the main container's, and a
+// sidecar's only where there is no other.
+func firstEnd(p *corev1.Pod, main string) (end, bool) {
 	var ends []end
-	mainName := ""
-	if main < len(p.Spec.Containers) {
-		mainName = p.Spec.Containers[main].Name
-	}
-	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-		state := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated)
+	for _, c := range allStatuses(p) {
+		state := c.State.Terminated
+		if state == nil && !finished(p) {
+			state = c.LastTerminationState.Terminated
+		}
 		if state != nil && state.ExitCode != 0 {
-			ends = append(ends, end{c.Name, c.Name == mainName, state})
+			ends = append(ends, end{c.Name, rankOf(p, c.Name, main), state})
 		}
 	}
 	if len(ends) == 0 {
-		return "", nil
+		return end{}, false
 	}
-	slices.SortStableFunc(ends, func(a, b end) int {
-		if order := a.state.FinishedAt.Compare(b.state.FinishedAt.Time); order != 0 || a.main == b.main {
-			return order
-		}
-		if a.main {
-			return -1
-		}
+	return slices.MinFunc(ends, func(a, b end) int {
+		sidecars := a.rank/beside - b.rank/beside
+		return cmp.Or(sidecars, a.state.FinishedAt.Compare(b.state.FinishedAt.Time), a.rank-b.rank)
+	}), true
+}
+
+// beside is the rank of sidecars.
+const beside = 2
+
+func rankOf(p *corev1.Pod, container, main string) int {
+	switch {
+	case container == main:
+		return 0
+	case isSidecar(p, container):
+		return beside
+	default:
 		return 1
-	})
-	return ends[0].name, ends[0].state
+	}
 }
 
 func lastChange(p *corev1.Pod) *metav1.Time {
@@ -193,6 +216,18 @@ func tail(message string) string {
 	return "..." + strings.ToValidUTF8(cut, "")
 }
 
+// brief is a failure as the record of a unit holds it: a job of thousands of pods must fit into one object. status.failure has
+// the root cause in full.
+func brief(f *v1alpha1.Failure, units int) *v1alpha1.Failure {
+	const many = 500
+	b := f.DeepCopy()
+	b.Node, b.Message = "", clip(lastLine(f.Message), 160)
+	if units > many {
+		b.Message = ""
+	}
+	return b
+}
+
 func clip(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -218,7 +253,7 @@ func sentence(f *v1alpha1.Failure) string {
 	if f.Reason != "" && f.Reason != "Error" {
 		fmt.Fprintf(&b, " (%s)", f.Reason)
 	}
-	if line := lastLine(f.Message); line != "" {
+	if line := strings.TrimSuffix(lastLine(f.Message), "."); line != "" {
 		fmt.Fprintf(&b, ": %s", line)
 	}
 	return b.String()

@@ -32,6 +32,8 @@ type golden struct {
 	Pods []podInShort         `json:"pods"`
 	// Full prints created pods whole.
 	Full bool `json:"full"`
+	// Silent are nodes that do not answer.
+	Silent []string `json:"silent"`
 }
 
 // podInShort is a pod by what differs from one that was just created.
@@ -47,6 +49,16 @@ type podInShort struct {
 	Last     *corev1.ContainerState `json:"last"`
 	// Unmounted are the kubelet's words about its volumes.
 	Unmounted []string `json:"unmounted"`
+	// Ready is true for a pod that can be reached.
+	Ready bool `json:"ready"`
+	// Beside are statuses of further containers, Init of init containers.
+	Beside []corev1.ContainerStatus `json:"beside"`
+	Init   []corev1.ContainerStatus `json:"init"`
+	// Message is the kubelet's about the pod, Heartbeat its annotation.
+	Message   string `json:"message"`
+	Heartbeat string `json:"heartbeat"`
+	// Gone is when a pod that is going should have ended; now when it is left out.
+	Gone *metav1.Time `json:"gone"`
 }
 
 // outcome is what is compared: the plan, and the status after it.
@@ -55,6 +67,7 @@ type outcome struct {
 	Create []string                   `json:"create,omitempty"`
 	Delete []string                   `json:"delete,omitempty"`
 	Again  string                     `json:"again,omitempty"`
+	Files  map[string]string          `json:"files,omitempty"`
 	Pods   []engine.Object            `json:"pods,omitempty"`
 	Status v1alpha1.TrainingJobStatus `json:"status"`
 }
@@ -82,7 +95,7 @@ func run(t *testing.T, file string) []byte {
 		t.Fatal(err)
 	}
 	prepare(&c.Job)
-	world := World{}
+	world := World{Silent: c.Silent}
 	for _, p := range c.Pods {
 		pod := p.pod(t, &c.Job)
 		world.Pods = append(world.Pods, pod)
@@ -105,10 +118,13 @@ func decide(t *testing.T, c *golden, world World) outcome {
 	var got outcome
 	for _, o := range plan.Apply {
 		got.Apply = append(got.Apply, o.GetName())
+		if files, ok := o.(*corev1.ConfigMap); ok && c.Full {
+			got.Files = files.Data
+		}
 	}
 	for _, s := range plan.Create {
-		got.Create = append(got.Create, s.Object.GetName()+" attempt "+s.Object.GetLabels()[names.Attempt])
-		if c.Full {
+		got.Create = append(got.Create, strings.TrimSuffix(s.Object.GetName()+" attempt "+s.Object.GetLabels()[names.Attempt], " attempt "))
+		if _, isPod := s.Object.(*corev1.Pod); isPod && c.Full {
 			got.Pods = append(got.Pods, s.Object)
 		}
 	}
@@ -148,6 +164,9 @@ func compare(t *testing.T, file string, got []byte) {
 	}
 }
 
+// mains are the names by which frameworks know main containers.
+var mains = map[v1alpha1.Framework]string{v1alpha1.PyTorch: "pytorch", v1alpha1.TensorFlow: "tensorflow", v1alpha1.MXNet: "mxnet"}
+
 // prepare gives a job what an API server would.
 func prepare(job *v1alpha1.TrainingJob) {
 	job.Name, job.Namespace = cmp.Or(job.Name, "digits"), cmp.Or(job.Namespace, "team")
@@ -157,7 +176,7 @@ func prepare(job *v1alpha1.TrainingJob) {
 	}
 	for i := range job.Spec.Roles {
 		if spec := &job.Spec.Roles[i].Template.Spec; spec.Containers == nil {
-			spec.Containers = []corev1.Container{{Name: "pytorch", Image: "digits:1"}}
+			spec.Containers = []corev1.Container{{Name: cmp.Or(mains[job.Spec.Framework], "main"), Image: "digits:1"}}
 		}
 	}
 }
@@ -176,13 +195,21 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 		made.Spec.NodeName = "node-1"
 	}
 	if p.Going {
-		made.DeletionTimestamp = new(metav1.NewTime(noon))
+		made.DeletionTimestamp = cmp.Or(p.Gone, new(metav1.NewTime(noon)))
 	}
+	if p.Ready {
+		made.Status.Conditions = append(made.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
+	}
+	if p.Heartbeat != "" {
+		made.Annotations = map[string]string{names.Heartbeat: p.Heartbeat}
+	}
+	made.Status.Message = p.Message
 	status := corev1.ContainerStatus{Name: made.Spec.Containers[0].Name, RestartCount: p.Restarts, State: p.State}
 	if p.Last != nil {
 		status.LastTerminationState = *p.Last
 	}
-	made.Status.ContainerStatuses = []corev1.ContainerStatus{status}
+	made.Status.ContainerStatuses = append([]corev1.ContainerStatus{status}, p.Beside...)
+	made.Status.InitContainerStatuses = p.Init
 	return *made
 }
 

@@ -4,6 +4,7 @@
 package trainingjob
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,10 +25,17 @@ const (
 	eventSuspend = "PodsSuspended"
 	eventResize  = "Resized"
 	eventExpire  = "Expired"
+	eventForce   = "ForceDeleted"
 )
 
 // Plan says which pods and which Service a job should have. It is pure.
 func Plan(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
+	plan := outline(job, w, now)
+	force(&plan, job, w, now)
+	return plan
+}
+
+func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 	if ended(job) {
 		return afterwards(job, w, now)
 	}
@@ -39,13 +47,18 @@ func Plan(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		// What is left to do waits until the status says so: it removes the evidence.
 		return engine.Plan{}
 	}
-	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: s.untilDeadline()}
+	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: soonest(s.untilDeadline(), s.untilStalled(), s.unsettled)}
 	if suspended(job) {
 		plan.Delete = deletions(w.Pods, eventSuspend, "spec.runPolicy.suspend is true", anyPod)
 		return plan
 	}
+	s.remote(&plan)
+	gone := s.unaccounted()
 	for _, r := range s.replicas {
-		s.replace(&plan, r)
+		// Recording restarts of a pod that is gone changes the attempt that the pod to make belongs to.
+		if r.pod != nil || gone[unitOf(r.Member)] == 0 {
+			s.replace(&plan, r)
+		}
 	}
 	for i := range s.surplus {
 		plan.Delete = append(plan.Delete, deletion(s.surplus[i], eventResize, "the job has fewer replicas now"))
@@ -56,21 +69,60 @@ func Plan(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 // replace plans what one replica needs: a first pod, or a new one for one whose failure is recorded.
 func (s *state) replace(plan *engine.Plan, r replica) {
 	due := s.due(r)
-	rec := record(s.job, unitOf(r.Member))
 	switch {
-	case r.pod == nil && rec != nil && s.unaccounted(rec) > 0:
-		return // recording them changes the attempt that the pod to make belongs to
+	case r.pod == nil && (r.done || s.held(r)):
+		return
 	case r.pod == nil && due == 0:
 		plan.Create = append(plan.Create, engine.Step{Object: pod(r.Member, r.attempt)})
 	case r.pod == nil:
-		plan.Again = sooner(plan.Again, due)
+		plan.Again = soonest(plan.Again, due)
 	case !r.superseded() || terminating(r.pod):
 		return
 	case due > 0 && finished(r.pod):
 		// Its log can be read until its turn comes.
-		plan.Again = sooner(plan.Again, due)
+		plan.Again = soonest(plan.Again, due)
 	default:
 		plan.Delete = append(plan.Delete, deletion(r.pod, eventRestart, "a new attempt begins"))
+	}
+}
+
+// held is true for a pod that must not be made yet. What restarts together waits until all of its old pods are gone: a new
+// process that still finds an old one would join it and die with it. A launcher waits for what it launches on.
+func (s *state) held(r replica) bool {
+	return s.leaving(r) || s.awaitsWorkers(r)
+}
+
+// leaving is true while a pod of an earlier attempt exists that a new one of the replica must not meet.
+func (s *state) leaving(r replica) bool {
+	alone := s.layout.Scope() == v1alpha1.ScopeReplica
+	return slices.ContainsFunc(s.replicas, func(other replica) bool {
+		return other.superseded() && (s.resuming() || !alone && unitOf(other.Member) == unitOf(r.Member))
+	})
+}
+
+// force removes pods whose node does not answer, when their time to end is over for long enough. The kubelet would confirm the
+// end of a pod; without it the pod's name is never free again.
+func force(plan *engine.Plan, job *v1alpha1.TrainingJob, w World, now time.Time) {
+	timeout := time.Minute
+	if t := job.Spec.RunPolicy.TerminatingTimeoutSeconds; t != nil {
+		timeout = seconds(t)
+	}
+	for i := range w.Pods {
+		p := &w.Pods[i]
+		if !terminating(p) {
+			continue
+		}
+		left := p.DeletionTimestamp.Add(timeout).Sub(now)
+		switch {
+		case left > 0:
+			plan.Again = soonest(plan.Again, left)
+		case slices.Contains(w.Silent, p.Spec.NodeName):
+			step := deletion(p, eventForce, "node "+p.Spec.NodeName+" does not answer")
+			step.Grace = new(int64(0))
+			plan.Delete = append(plan.Delete, step)
+		default:
+			plan.Again = soonest(plan.Again, max(timeout, time.Second))
+		}
 	}
 }
 
@@ -104,7 +156,7 @@ func toClean(job *v1alpha1.TrainingJob) func(*corev1.Pod) bool {
 
 // restless is true for a pod whose failing container the kubelet would start again and again, job or no job.
 func restless(p *corev1.Pod) bool {
-	return crashed(p) && !finished(p) && p.Spec.RestartPolicy != corev1.RestartPolicyNever
+	return slices.ContainsFunc(allStatuses(p), crashed) && !finished(p) && p.Spec.RestartPolicy != corev1.RestartPolicyNever
 }
 
 func anyPod(*corev1.Pod) bool { return true }
@@ -130,26 +182,40 @@ func service(l *framework.Layout) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: job.Name, Namespace: job.Namespace,
-			Labels: map[string]string{
-				names.ManagedBy: names.Manager, names.AppName: "trainingjob", names.Instance: names.Short(job.Name),
-				names.TrainingJob: job.Name,
-			},
+			Labels: ownLabels(job),
 		},
 		Spec: corev1.ServiceSpec{
 			ClusterIP: corev1.ClusterIPNone, PublishNotReadyAddresses: true,
 			Selector: map[string]string{names.TrainingJob: job.Name},
-			Ports: []corev1.ServicePort{{
-				Name: l.Row.PortName, Port: l.Roles[0].Port, TargetPort: intstr.FromInt32(l.Roles[0].Port), Protocol: corev1.ProtocolTCP,
-			}},
+			Ports:    ports(l),
 		},
 	}
 }
 
-func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b > 0 && b < a {
-		return b
+// ownLabels are of the objects beside the pods.
+func ownLabels(job *v1alpha1.TrainingJob) map[string]string {
+	return map[string]string{
+		names.ManagedBy: names.Manager, names.AppName: "trainingjob", names.Instance: names.Short(job.Name),
+		names.TrainingJob: job.Name,
 	}
-	return a
+}
+
+// ports of the Service: the first role's. A framework whose pods need not listen has none.
+func ports(l *framework.Layout) []corev1.ServicePort {
+	if l.Row.PortName == "" {
+		return nil
+	}
+	port := l.Roles[0].Port
+	return []corev1.ServicePort{{Name: l.Row.PortName, Port: port, TargetPort: intstr.FromInt32(port), Protocol: corev1.ProtocolTCP}}
+}
+
+// soonest is the least wait that is not zero.
+func soonest(waits ...time.Duration) time.Duration {
+	waits = slices.DeleteFunc(waits, func(w time.Duration) bool { return w <= 0 })
+	if len(waits) == 0 {
+		return 0
+	}
+	return slices.Min(waits)
 }
 
 func seconds(n *int32) time.Duration { return time.Duration(*n) * time.Second }

@@ -32,8 +32,12 @@ func pod(m framework.Member, attempt int32) *corev1.Pod {
 	if s := m.Job.Spec.Scheduling; s != nil && p.Spec.PriorityClassName == "" {
 		p.Spec.PriorityClassName = s.PriorityClassName
 	}
-	podspec.AddEnv(&p.Spec, env(m))
-	podspec.AddPort(&p.Spec, m.Role.Main, m.Row.PortName, m.Role.Port)
+	podspec.AddEnv(&p.Spec, reach(m), env(m))
+	if m.Row.PortName != "" {
+		podspec.AddPort(&p.Spec, m.Role.Main, m.Row.PortName, m.Role.Port)
+	}
+	connect(&p.Spec, m)
+	podspec.ResolveOnHost(&p.Spec)
 	podspec.ExplainTermination(&p.Spec)
 	return p
 }
@@ -57,20 +61,26 @@ func labels(m framework.Member, users map[string]string, attempt int32) map[stri
 // restartPolicy leaves restarts to the kubelet where it can make them in place. What is restarted together, by exit
 // code, or not at all must end first, and so must a replica without a budget.
 func restartPolicy(m framework.Member) corev1.RestartPolicy {
-	restarts := m.Job.Spec.RunPolicy.Restarts
-	inPlace := m.Role.RestartPolicy == v1alpha1.RestartOnFailure &&
-		(restarts.Scope == v1alpha1.ScopeReplica || restarts.Scope == "") && budget(m.Job) > 0
+	inPlace := m.Role.RestartPolicy == v1alpha1.RestartOnFailure && m.Scope() == v1alpha1.ScopeReplica && budget(m.Job) > 0
 	if inPlace {
 		return corev1.RestartPolicyOnFailure
 	}
 	return corev1.RestartPolicyNever
 }
 
+// reach is the container whose environment is the rendezvous's, or all of them.
+func reach(m framework.Member) int {
+	if m.Row.MainOnly {
+		return m.Role.Main
+	}
+	return podspec.Every
+}
+
 func env(m framework.Member) []corev1.EnvVar {
 	var vars []corev1.EnvVar
 	for _, v := range m.Row.Env {
-		if value := v.Value(m); value != "" {
-			vars = append(vars, corev1.EnvVar{Name: v.Name, Value: value})
+		if value := v.Value(m); value != nil {
+			vars = append(vars, corev1.EnvVar{Name: v.Name, Value: *value})
 		}
 	}
 	return vars

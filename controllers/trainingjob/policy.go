@@ -5,107 +5,15 @@ package trainingjob
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
-	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/names"
-	"github.com/millrace-ml/millrace/internal/podspec"
 )
-
-// objection is why a spec cannot be run.
-type objection struct{ reason, message string }
-
-// objections are asked in order; the first that is raised is the answer.
-var objections = []func(*v1alpha1.TrainingJob) (objection, bool){
-	unknownFramework,
-	unsupportedField,
-	missingEndpoint,
-	reservedEnv,
-}
-
-// accept says why a job cannot be run, if so.
-func accept(job *v1alpha1.TrainingJob) (objection, bool) {
-	for _, ask := range objections {
-		if o, raised := ask(job); raised {
-			return o, true
-		}
-	}
-	return objection{}, false
-}
-
-func unknownFramework(job *v1alpha1.TrainingJob) (objection, bool) {
-	_, known := framework.Find(job.Spec.Framework)
-	return objection{
-		v1alpha1.ReasonFrameworkNotYetSupported,
-		fmt.Sprintf("spec.framework: %s is not supported by this version of Millrace; PyTorch is.", job.Spec.Framework),
-	}, !known
-}
-
-// unsupportedField: a field that is taken and ignored would be worse than one that is refused.
-func unsupportedField(job *v1alpha1.TrainingJob) (objection, bool) {
-	for i, r := range job.Spec.Roles {
-		if r.Accelerator != nil {
-			return notYet(fmt.Sprintf("spec.roles[%d].accelerator", i), "ask for devices in the template's resources")
-		}
-	}
-	if job.Spec.RunPolicy.ProgressDeadlineSeconds != nil {
-		return notYet("spec.runPolicy.progressDeadlineSeconds", "use activeDeadlineSeconds")
-	}
-	s := job.Spec.Scheduling
-	switch {
-	case s == nil:
-		return objection{}, false
-	case s.Gang != nil:
-		return notYet("spec.scheduling.gang", "set schedulerName in the template for a scheduler that knows gangs")
-	case s.Queue != "":
-		return notYet("spec.scheduling.queue", "label the job's namespace or templates as the queueing system asks")
-	case s.Topology != nil:
-		return notYet("spec.scheduling.topology", "set affinity in the template")
-	}
-	return objection{}, false
-}
-
-func notYet(field, instead string) (objection, bool) {
-	return objection{
-		v1alpha1.ReasonFieldNotYetSupported,
-		fmt.Sprintf("%s is not supported by this version of Millrace: remove it and %s.", field, instead),
-	}, true
-}
-
-func missingEndpoint(job *v1alpha1.TrainingJob) (objection, bool) {
-	e := framework.ElasticOf(job)
-	if e == nil || e.Rendezvous == nil || e.Rendezvous.Endpoint != "" || e.Rendezvous.Backend == "" || e.Rendezvous.Backend == "c10d" {
-		return objection{}, false
-	}
-	return objection{
-		v1alpha1.ReasonInvalidSpec,
-		fmt.Sprintf("spec.pytorch.elastic.rendezvous.endpoint: backend %s needs the host:port of an etcd server.", e.Rendezvous.Backend),
-	}, true
-}
-
-// reservedEnv finds a variable in a template that the rendezvous sets. Two values of MASTER_ADDR are one too many, and
-// whichever won, the job would hang without a word.
-func reservedEnv(job *v1alpha1.TrainingJob) (objection, bool) {
-	layout, _ := framework.Resolve(job)
-	for i, r := range job.Spec.Roles {
-		role := layout.Find(r.Name)
-		reserved := layout.Reserved(framework.Member{Layout: layout, Role: role})
-		clash, found := podspec.Clashes(&job.Spec.Roles[i].Template.Spec, reserved)
-		if !found {
-			continue
-		}
-		return objection{
-			v1alpha1.ReasonReservedEnv,
-			fmt.Sprintf("spec.roles[%d].template.spec.%s: %s is set by the job for the rendezvous: remove it; %s.",
-				i, clash.Field, clash.Name, layout.Row.Instead(clash.Name)),
-		}, true
-	}
-	return objection{}, false
-}
 
 // verdict is how a job ends.
 type verdict struct {
@@ -116,7 +24,9 @@ type verdict struct {
 
 // verdict asks the policies in order; the first to answer ends the job.
 func (s *state) verdict() (verdict, bool) {
-	for _, ask := range []func() (verdict, bool){s.deciderSucceeded, s.failedForGood, s.budgetSpent, s.budgetSpentInPlace, s.pastDeadline} {
+	for _, ask := range []func() (verdict, bool){
+		s.deciderSucceeded, s.failedForGood, s.budgetSpent, s.budgetSpentInPlace, s.pastDeadline, s.noProgress,
+	} {
 		if v, over := ask(); over {
 			return v, true
 		}
@@ -124,23 +34,26 @@ func (s *state) verdict() (verdict, bool) {
 	return verdict{}, false
 }
 
-// deciderSucceeded: the role that decides has done its work; what the others do no longer matters.
+// deciderSucceeded: a role that decides has done its work; what the others do no longer matters.
 func (s *state) deciderSucceeded() (verdict, bool) {
-	role, enough := s.layout.Decider()
-	if role == nil {
-		return verdict{}, false
-	}
-	done := 0
-	for _, r := range s.replicas {
-		if r.Role.Name == role.Name && r.succeeded() {
-			done++
+	roles, enough := s.layout.Deciders()
+	for _, role := range roles {
+		done := make([]bool, role.Count)
+		for _, r := range s.replicas {
+			if r.Role.Name == role.Name {
+				done[r.Index] = r.succeeded()
+			}
 		}
+		if !enough(s.job, done) {
+			continue
+		}
+		message := fmt.Sprintf("Pod %s has succeeded.", names.Member(s.job.Name, role.Name, slices.Index(done, true)))
+		if role.Count > 1 && !slices.Contains(done, false) {
+			message = fmt.Sprintf("All pods of role %s have succeeded.", role.Name)
+		}
+		return verdict{succeeded: true, reason: v1alpha1.ReasonTrainingSucceeded, message: message}, true
 	}
-	message := fmt.Sprintf("All pods of role %s have succeeded.", role.Name)
-	if role.Count == 1 {
-		message = fmt.Sprintf("Pod %s has succeeded.", names.Member(s.job.Name, role.Name, 0))
-	}
-	return verdict{succeeded: true, reason: v1alpha1.ReasonTrainingSucceeded, message: message}, enough(s.job, done, role.Count)
+	return verdict{}, false
 }
 
 // failedForGood: a replica failed that its restart policy does not restart.
@@ -148,8 +61,8 @@ func (s *state) failedForGood() (verdict, bool) {
 	if suspended(s.job) {
 		return verdict{}, false
 	}
-	for _, f := range s.failures() {
-		if !f.lost && !retried(f) {
+	for _, f := range s.failures {
+		if !s.replaced(f) && !s.layout.Spares(f.replica.Role.Name) {
 			return verdict{
 				reason: v1alpha1.ReasonReplicaFailed, failure: f.cause,
 				message: fmt.Sprintf("%s. restartPolicy %s of role %s does not restart it.", sentence(f.cause), f.replica.Role.RestartPolicy, f.replica.Role.Name),
@@ -160,15 +73,32 @@ func (s *state) failedForGood() (verdict, bool) {
 }
 
 // retried is the restart policy as a question to a failure.
-func retried(f failure) bool {
+func (s *state) retried(f failure) bool {
 	switch f.replica.Role.RestartPolicy {
 	case v1alpha1.RestartNever:
 		return false
 	case v1alpha1.RestartExitCode:
-		return f.cause.ExitCode == nil || *f.cause.ExitCode >= 128
+		return s.retryable(f)
 	default:
 		return true
 	}
+}
+
+// retryable judges the exit code of the main container, or of the container that failed where the main one did not. A failure without
+// one is not the program's doing.
+func (s *state) retryable(f failure) bool {
+	code, name := f.cause.ExitCode, f.cause.Signal
+	if end := f.replica.end(); end != nil && end.ExitCode != 0 {
+		code, name = &end.ExitCode, signal(end)
+	}
+	if code == nil {
+		return true
+	}
+	listed := s.job.Spec.RunPolicy.Restarts.Retryable
+	if listed == nil {
+		return *code >= 128
+	}
+	return slices.Contains(listed.ExitCodes, *code) || slices.Contains(listed.Signals, v1alpha1.Signal(name))
 }
 
 // budgetSpent: a unit failed once more than it may.
@@ -176,10 +106,9 @@ func (s *state) budgetSpent() (verdict, bool) {
 	if suspended(s.job) {
 		return verdict{}, false
 	}
-	for _, f := range s.failures() {
-		unit := unitOf(f.replica.Member)
-		if !f.lost && s.spent(unit, charge(f.replica.pod)) {
-			return s.exceeded(unit, f.cause), true
+	for _, f := range s.failures {
+		if s.replaced(f) && s.spent(s.afterFailure(f)) {
+			return s.exceeded(unitOf(f.replica.Member), f.cause), true
 		}
 	}
 	return verdict{}, false
@@ -188,18 +117,11 @@ func (s *state) budgetSpent() (verdict, bool) {
 // budgetSpentInPlace: the kubelet restarted a container once more than it may.
 func (s *state) budgetSpentInPlace() (verdict, bool) {
 	for _, r := range s.replicas {
-		if r.current() && inPlace(r.pod) > 0 && s.spent(unitOf(r.Member), inPlace(r.pod)) {
-			return s.exceeded(unitOf(r.Member), explain(r.pod, r.Role.Main)), true
+		if r.current() && !r.succeeded() && inPlace(r) > 0 && s.spent(s.afterInPlace(r)) {
+			return s.exceeded(unitOf(r.Member), explain(r.pod, r.Role.MainName())), true
 		}
 	}
 	return verdict{}, false
-}
-
-func (s *state) spent(unit string, more int32) bool {
-	if rec := record(s.job, unit); rec != nil {
-		more += rec.Count
-	}
-	return more > budget(s.job)
 }
 
 func (s *state) exceeded(unit string, cause *v1alpha1.Failure) verdict {
@@ -231,6 +153,64 @@ func (s *state) untilDeadline() time.Duration {
 		start = s.job.Status.StartTime.Time
 	}
 	return max(0, start.Add(seconds(deadline)).Sub(s.now))
+}
+
+// noProgress: every pod runs, and none has told of progress for too long.
+func (s *state) noProgress() (verdict, bool) {
+	deadline := s.job.Spec.RunPolicy.ProgressDeadlineSeconds
+	if deadline == nil || suspended(s.job) || !s.allRunning() || s.untilStalled() > 0 {
+		return verdict{}, false
+	}
+	return verdict{
+		reason: v1alpha1.ReasonProgressDeadlineExceeded,
+		message: fmt.Sprintf("Every pod runs and none has told of progress for %d seconds (spec.runPolicy.progressDeadlineSeconds); progress is told by the annotation %s.",
+			*deadline, names.Heartbeat),
+	}, true
+}
+
+// untilStalled is the time left to tell of progress, and 0 when it is over or does not count.
+func (s *state) untilStalled() time.Duration {
+	deadline := s.job.Spec.RunPolicy.ProgressDeadlineSeconds
+	if deadline == nil || suspended(s.job) || !s.allRunning() {
+		return 0
+	}
+	return max(0, s.lastProgress().Add(seconds(deadline)).Sub(s.now))
+}
+
+// lastProgress is the last time anything told of progress: a heartbeat of the job or of a pod, or a pod that began to run.
+func (s *state) lastProgress() time.Time {
+	last := heartbeat(s.job)
+	if t := s.job.Status.RunningTime; t != nil {
+		last = later(last, t.Time)
+	} else {
+		last = later(last, s.now)
+	}
+	for _, r := range s.replicas {
+		if r.pod == nil {
+			continue
+		}
+		last = later(last, heartbeat(r.pod))
+		if run := r.main().State.Running; run != nil {
+			last = later(last, run.StartedAt.Time)
+		}
+	}
+	return last
+}
+
+// heartbeat is the time in the annotation of an object; one that cannot be read is none.
+func heartbeat(o metav1.Object) time.Time {
+	at, err := time.Parse(time.RFC3339, o.GetAnnotations()[names.Heartbeat])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // ended is true once the end of the job is in its status. It stays so whatever becomes of the pods.

@@ -6,6 +6,7 @@ package trainingjob
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,7 +35,7 @@ func (s *state) accepted() metav1.Condition {
 	if s.layout.Size() == 1 {
 		message = "The job has one pod."
 	}
-	if role, _ := s.layout.Decider(); s.layout.Row.Framework == v1alpha1.PyTorch && role.Name != "Master" && framework.ElasticOf(s.job) == nil {
+	if s.layout.Row.Framework == v1alpha1.PyTorch && s.layout.Find("Master") == nil && framework.ElasticOf(s.job) == nil {
 		message += " It has neither a Master nor spec.pytorch.elastic, so its pods get no MASTER_ADDR: name the rendezvous in their arguments, or add a Master."
 	}
 	return condition(v1alpha1.ConditionAccepted, yes, v1alpha1.ReasonAccepted, message)
@@ -49,11 +50,19 @@ func (s *state) scheduled() metav1.Condition {
 	if message, found := s.find(unschedulable); found {
 		return condition(kind, no, v1alpha1.ReasonUnschedulable, message)
 	}
-	if slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.current() }) {
+	missing := func(r replica) bool { return !r.current() && !r.done }
+	if i := slices.IndexFunc(s.replicas, func(r replica) bool { return missing(r) && r.pod != nil && terminating(r.pod) }); i >= 0 {
+		p := s.replicas[i].pod
+		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, fmt.Sprintf("Pod %s is ending on node %s, and then made anew.", p.Name, p.Spec.NodeName))
+	}
+	if slices.ContainsFunc(s.replicas, func(r replica) bool { return missing(r) && !s.awaitsWorkers(r) }) {
 		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, "Pods are being created.")
 	}
-	if slices.ContainsFunc(s.replicas, func(r replica) bool { return r.pod.Spec.NodeName == "" }) {
+	if slices.ContainsFunc(s.replicas, func(r replica) bool { return r.current() && r.pod.Spec.NodeName == "" }) {
 		return condition(kind, unknown, v1alpha1.ReasonWaitingForScheduler, "Pods wait for the scheduler.")
+	}
+	if i := slices.IndexFunc(s.replicas, missing); i >= 0 {
+		return condition(kind, unknown, v1alpha1.ReasonWaitingForWorkers, fmt.Sprintf("Pod %s is made when every worker is ready.", s.replicas[i].Name()))
 	}
 	return condition(kind, yes, v1alpha1.ReasonAllScheduled, "Every pod has a node.")
 }
@@ -95,16 +104,29 @@ var onTheWay = []string{"", "ContainerCreating", "PodInitializing", "CrashLoopBa
 // cannotStart says which container of a pod cannot start and why: an image that cannot be had, a secret or key that is
 // not there, a command that does not exist, a volume that cannot be mounted.
 func (s *state) cannotStart(p *corev1.Pod) (string, bool) {
-	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+	for _, c := range allStatuses(p) {
 		if c.State.Waiting == nil || slices.Contains(onTheWay, c.State.Waiting.Reason) {
 			continue
 		}
-		return fmt.Sprintf("Pod %s, container %s cannot start: %s: %s", p.Name, c.Name, c.State.Waiting.Reason, c.State.Waiting.Message), true
+		reason, message := steady(c.State.Waiting)
+		return fmt.Sprintf("Pod %s, container %s cannot start: %s: %s", p.Name, c.Name, reason, message), true
 	}
 	if message, found := s.unmounted[p.UID]; found && awaitsVolumes(p) {
 		return fmt.Sprintf("Pod %s cannot start: %s", p.Name, message), true
 	}
 	return "", false
+}
+
+// steady is what the kubelet says of a container that waits, in one form: while it tries to pull an image it says that it tries
+// and that it waits in turn.
+func steady(w *corev1.ContainerStateWaiting) (reason, message string) {
+	if w.Reason != "ImagePullBackOff" {
+		return w.Reason, w.Message
+	}
+	if _, cause, found := strings.Cut(w.Message, ": ErrImagePull: "); found {
+		return "ErrImagePull", cause
+	}
+	return w.Reason, w.Message
 }
 
 // restarting: a failure is being retried, or a pod that ran is gone.
@@ -114,7 +136,7 @@ func (s *state) restarting() metav1.Condition {
 		return condition(kind, no, v1alpha1.ReasonSuspended, "The job is suspended.")
 	}
 	for _, r := range s.replicas {
-		if r.running() || r.succeeded() {
+		if r.running() || s.over(r) {
 			continue
 		}
 		if c, hit := s.retrying(r); hit {
@@ -126,21 +148,38 @@ func (s *state) restarting() metav1.Condition {
 
 func (s *state) retrying(r replica) (metav1.Condition, bool) {
 	kind := v1alpha1.ConditionRestarting
-	if r.current() && inPlace(r.pod) > 0 {
-		return condition(kind, yes, v1alpha1.ReasonReplicaFailed, sentence(explain(r.pod, r.Role.Main))+"."), true
+	if r.current() && inPlace(r) > 0 {
+		return condition(kind, yes, v1alpha1.ReasonReplicaFailed, sentence(explain(r.pod, r.Role.MainName()))+"."), true
 	}
-	rec := record(s.job, unitOf(r.Member))
-	if rec != nil && rec.Cause != nil && r.attempt > 0 {
+	gone := s.job.Status.RunningTime != nil && !r.current()
+	if rec := s.record(unitOf(r.Member)); s.explains(rec, r) {
 		reason := v1alpha1.ReasonReplicaFailed
 		if rec.Count == 0 {
 			reason = v1alpha1.ReasonReplicaLost
 		}
 		return condition(kind, yes, reason, sentence(rec.Cause)+"."), true
 	}
-	if s.job.Status.RunningTime != nil && !r.current() {
+	if gone && r.pod != nil {
+		return condition(kind, yes, v1alpha1.ReasonReplicaLost, fmt.Sprintf("Pod %s is ending on node %s and is replaced then.", r.Name(), r.pod.Spec.NodeName)), true
+	}
+	if gone {
 		return condition(kind, yes, v1alpha1.ReasonReplicaLost, fmt.Sprintf("Pod %s is gone and is being replaced.", r.Name())), true
 	}
 	return metav1.Condition{}, false
+}
+
+// explains is true when the last recorded failure of a unit is why a replica does not run: it happened since the job was
+// started, and the pod that stands for the replica, if any, was made for it.
+func (s *state) explains(rec v1alpha1.Restart, r replica) bool {
+	if rec.Cause == nil || r.attempt == 0 {
+		return false
+	}
+	at, start := rec.Cause.Time, s.job.Status.StartTime
+	if at != nil && start != nil && at.Before(start) {
+		return false
+	}
+	// A pod that is gone long after the failure was deleted by somebody.
+	return r.pod != nil && !terminating(r.pod) || s.due(r) > 0 || at == nil || s.now.Sub(at.Time) < burst
 }
 
 func (s *state) suspension() metav1.Condition {

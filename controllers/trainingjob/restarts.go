@@ -7,24 +7,30 @@ import (
 	"strconv"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
-// The unit of a whole job, and the cap on the wait between two attempts.
+// The unit of a whole job, and the waits between two attempts.
 const (
 	jobUnit    = "job"
 	maxBackoff = 5 * time.Minute
+	// lostBackoff is the wait before the second replacement of a pod that was lost, lostMax the longest: a node that turns every
+	// pod away must not be asked without a pause.
+	lostBackoff = 5 * time.Second
+	lostMax     = time.Minute
 	// defaultBudget is the schema's default, for objects that were never defaulted.
 	defaultBudget = 5
+	// leniency is how many restarts for each of the budget are not charged because they only tell of a lost peer.
+	leniency = 10
 )
 
 // unitOf is what restarts together with a member.
 func unitOf(m framework.Member) string {
-	switch m.Job.Spec.RunPolicy.Restarts.Scope {
+	switch m.Scope() {
 	case v1alpha1.ScopeJob:
 		return jobUnit
 	case v1alpha1.ScopeRole:
@@ -45,111 +51,178 @@ func budget(job *v1alpha1.TrainingJob) int32 {
 	return *job.Spec.RunPolicy.Restarts.Max
 }
 
-func record(job *v1alpha1.TrainingJob, unit string) *v1alpha1.Restart {
-	for i := range job.Status.Restarts {
-		if job.Status.Restarts[i].Unit == unit {
-			return &job.Status.Restarts[i]
-		}
+// record is what the status holds of a unit, empty when it never restarted.
+func (s *state) record(unit string) v1alpha1.Restart {
+	if i, found := s.records[unit]; found {
+		return s.job.Status.Restarts[i]
 	}
-	return nil
+	return v1alpha1.Restart{Unit: unit}
+}
+
+func (s *state) setRecord(rec v1alpha1.Restart) {
+	if i, found := s.records[rec.Unit]; found {
+		s.job.Status.Restarts[i] = rec
+		return
+	}
+	s.records[rec.Unit] = len(s.job.Status.Restarts)
+	s.job.Status.Restarts = append(s.job.Status.Restarts, rec)
 }
 
 // attempts is the number of attempts of a member that are over: what is recorded for its replica, its role and its job.
 func (s *state) attempts(m framework.Member) int32 {
-	total := int32(0)
+	total := s.job.Status.Suspensions
 	for _, unit := range []string{jobUnit, names.Lower(m.Role.Name), replicaUnit(m)} {
-		if r := record(s.job, unit); r != nil {
-			total += r.Count + r.Lost
-		}
+		rec := s.record(unit)
+		total += rec.Count + rec.Lost
 	}
 	return total
 }
 
-// charge is the number of restarts a failed pod costs: its own failure and those the kubelet restarted in place before.
-func charge(p *corev1.Pod) int32 { return 1 + inPlace(p) }
-
-// inPlace is the number of restarts the kubelet made in a pod.
-func inPlace(p *corev1.Pod) int32 {
-	total := int32(0)
-	for _, c := range p.Status.ContainerStatuses {
-		total += c.RestartCount
+// inPlace is the number of restarts the kubelet made in a replica's pod: of its main container and of init containers.
+func inPlace(r replica) int32 {
+	total := r.main().RestartCount
+	for _, c := range r.pod.Status.InitContainerStatuses {
+		if !isSidecar(r.pod, c.Name) {
+			total += c.RestartCount
+		}
 	}
 	return total
 }
 
 // due is how long a replica's next pod still has to wait.
 func (s *state) due(r replica) time.Duration {
-	base := s.job.Spec.RunPolicy.Restarts.BackoffSeconds
-	rec := record(s.job, unitOf(r.Member))
-	if base == nil || *base == 0 || rec == nil || rec.Count == 0 || rec.Cause == nil || rec.Cause.Time == nil {
+	rec := s.record(unitOf(r.Member))
+	if rec.Cause == nil || rec.Cause.Time == nil {
 		return 0
 	}
-	wait := seconds(base)
-	for range min(rec.Count-1, 16) {
-		wait *= 2
+	wait := doubled(lostBackoff, rec.Lost-1, lostMax)
+	if base := s.job.Spec.RunPolicy.Restarts.BackoffSeconds; base != nil {
+		wait = max(wait, doubled(seconds(base), rec.Count, maxBackoff))
 	}
-	return max(0, rec.Cause.Time.Add(min(wait, maxBackoff)).Sub(s.now))
+	return max(0, rec.Cause.Time.Add(wait).Sub(s.now))
+}
+
+// doubled is the wait before the nth time: base at first, then twice as long each, and nothing before it.
+func doubled(base time.Duration, n int32, most time.Duration) time.Duration {
+	if n <= 0 {
+		return 0
+	}
+	return min(base<<min(n-1, 16), most)
 }
 
 // recordFailures counts the pods that failed and are to be replaced: once for each unit, by the failure that came first.
 func (s *state) recordFailures() {
 	counted := map[string]bool{}
-	for _, f := range s.failures() {
+	for _, f := range s.failures {
 		unit := unitOf(f.replica.Member)
-		if counted[unit] {
+		if counted[unit] || !s.replaced(f) {
 			continue
 		}
 		counted[unit] = true
-		s.record(unit, f)
+		s.setRecord(s.afterFailure(f))
+		s.causes = append(s.causes, f.cause)
+		switch unit {
+		case jobUnit:
+			forgetSuccesses(s.job, "")
+		case names.Lower(f.replica.Role.Name):
+			forgetSuccesses(s.job, f.replica.Role.Name)
+		}
 	}
 }
 
-func (s *state) record(unit string, f failure) {
-	rec := s.recordOf(unit)
-	if f.lost {
+// replaced is true for a failure that is followed by a new pod.
+func (s *state) replaced(f failure) bool { return f.lost || s.retried(f) }
+
+// afterFailure is the record of a unit when a failure of it is counted.
+func (s *state) afterFailure(f failure) v1alpha1.Restart {
+	rec := s.afterInPlace(f.replica)
+	n := inPlace(f.replica)
+	rec.Count, rec.InPlace = rec.Count+n, max(0, rec.InPlace-n)
+	if s.lapsed(rec, f.cause.Time) {
+		rec.Forgiven = rec.Count + rec.InPlace
+	}
+	if f.lost || s.lenient(rec, f.cause) {
 		rec.Lost++
 	} else {
-		rec.Count += charge(f.replica.pod)
-		rec.InPlace = max(0, rec.InPlace-inPlace(f.replica.pod))
+		rec.Count++
 	}
-	rec.Cause = f.cause.DeepCopy()
+	rec.Cause = brief(f.cause, len(s.replicas))
+	return rec
 }
 
-func (s *state) recordOf(unit string) *v1alpha1.Restart {
-	if rec := record(s.job, unit); rec != nil {
+// afterInPlace is the record of a replica's unit when what the kubelet restarted in its pod is counted.
+func (s *state) afterInPlace(r replica) v1alpha1.Restart {
+	rec := s.record(unitOf(r.Member))
+	more := inPlace(r) - rec.InPlace
+	if more <= 0 {
 		return rec
 	}
-	s.job.Status.Restarts = append(s.job.Status.Restarts, v1alpha1.Restart{Unit: unit})
-	return &s.job.Status.Restarts[len(s.job.Status.Restarts)-1]
+	cause := explain(r.pod, r.Role.MainName())
+	if s.lapsed(rec, cause.Time) {
+		rec.Forgiven = rec.Count + rec.InPlace
+	}
+	if s.lenient(rec, cause) {
+		rec.Forgiven += more
+	}
+	rec.InPlace += more
+	if cause.Container != "" {
+		rec.Cause = brief(cause, len(s.replicas))
+	}
+	return rec
+}
+
+// lapsed is true when a unit went without a failure for so long that what was before is forgiven.
+func (s *state) lapsed(rec v1alpha1.Restart, failed *metav1.Time) bool {
+	window := s.job.Spec.RunPolicy.Restarts.WindowSeconds
+	if window == nil || failed == nil || rec.Cause == nil || rec.Cause.Time == nil {
+		return false
+	}
+	return failed.Sub(rec.Cause.Time.Time) > seconds(window)
+}
+
+// lenient is true for a failure that only tells that another process is gone: the fault is the other's, or nobody's when its pod
+// was taken away. There is an end to it, because such a failure can also be a network that never works.
+func (s *state) lenient(rec v1alpha1.Restart, cause *v1alpha1.Failure) bool {
+	return len(s.replicas) > 1 && peerLost(cause) && rec.Lost+rec.Forgiven < leniency*budget(s.job)
+}
+
+// spent is true for a unit that failed once more than it may.
+func (s *state) spent(rec v1alpha1.Restart) bool {
+	return rec.Count+rec.InPlace-rec.Forgiven > budget(s.job)
 }
 
 // recordInPlace shows what the kubelet restarted in the pods there are. What it restarted in pods that are gone stays
 // charged: otherwise deleting a pod would give a crashing program a new budget.
 func (s *state) recordInPlace() {
+	gone := s.unaccounted()
 	for i := range s.job.Status.Restarts {
 		rec := &s.job.Status.Restarts[i]
-		rec.Count += s.unaccounted(rec)
-		rec.InPlace = 0
+		n := gone[rec.Unit]
+		rec.Count, rec.InPlace = rec.Count+n, rec.InPlace-n
 	}
 	for _, r := range s.replicas {
-		if !r.current() || inPlace(r.pod) == 0 {
+		if !r.current() || inPlace(r) == 0 {
 			continue
 		}
-		rec := s.recordOf(unitOf(r.Member))
-		rec.InPlace += inPlace(r.pod)
-		if cause := explain(r.pod, r.Role.Main); cause.Container != "" {
-			rec.Cause = cause
+		if before := s.record(unitOf(r.Member)); inPlace(r) > before.InPlace {
+			s.causes = append(s.causes, explain(r.pod, r.Role.MainName()))
 		}
+		s.setRecord(s.afterInPlace(r))
 	}
 }
 
-// unaccounted are restarts in place that a record shows and no pod does any more.
-func (s *state) unaccounted(rec *v1alpha1.Restart) int32 {
-	left := rec.InPlace
-	for _, r := range s.replicas {
-		if r.current() && unitOf(r.Member) == rec.Unit {
-			left -= inPlace(r.pod)
+// unaccounted are restarts in place, by unit, that a record shows and no pod does any more.
+func (s *state) unaccounted() map[string]int32 {
+	left := map[string]int32{}
+	for _, rec := range s.job.Status.Restarts {
+		if rec.InPlace > 0 {
+			left[rec.Unit] = rec.InPlace
 		}
 	}
-	return max(0, left)
+	for _, r := range s.replicas {
+		if unit := unitOf(r.Member); r.current() && left[unit] > 0 {
+			left[unit] = max(0, left[unit]-inPlace(r))
+		}
+	}
+	return left
 }

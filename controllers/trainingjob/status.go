@@ -4,7 +4,6 @@
 package trainingjob
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
-	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -20,7 +18,6 @@ import (
 // Report writes what is known of a job into its status. It is pure.
 func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	if ended(job) {
-		tallyRoles(look(job, w, now))
 		return
 	}
 	if o, refused := accept(job); refused {
@@ -28,11 +25,16 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 		job.Status.Phase = v1alpha1.PhaseRejected
 		return
 	}
+	if suspended(job) {
+		forgetSuccesses(job, "")
+	}
 	s := look(job, w, now)
 	v, over := s.verdict()
 	if !over && !suspended(job) {
 		s.recordFailures()
+		causes := s.causes
 		s = look(job, w, now)
+		s.causes = causes
 	}
 	s.times()
 	s.recordInPlace()
@@ -88,8 +90,13 @@ func (s *state) times() {
 	st := &s.job.Status
 	switch {
 	case suspended(s.job):
+		if st.StartTime != nil {
+			st.Suspensions++
+		}
 		st.StartTime, st.RunningTime = nil, nil
 		return
+	case s.resuming() && s.anySuperseded():
+		return // the pods of before the suspension are still on their way out
 	case st.StartTime == nil:
 		st.StartTime = s.start()
 	}
@@ -97,6 +104,11 @@ func (s *state) times() {
 		st.RunningTime = s.stamp()
 	}
 }
+
+// resuming is true for a job that was suspended and has not started again.
+func (s *state) resuming() bool { return s.job.Status.Suspensions > 0 && s.job.Status.StartTime == nil }
+
+func (s *state) anySuperseded() bool { return slices.ContainsFunc(s.replicas, replica.superseded) }
 
 // start is when the first of the pods was made, which may have been a while before this is recorded.
 func (s *state) start() *metav1.Time {
@@ -113,7 +125,12 @@ func (s *state) start() *metav1.Time {
 func (s *state) stamp() *metav1.Time { return new(metav1.NewTime(s.now.Truncate(time.Second))) }
 
 func (s *state) allRunning() bool {
-	return !slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.running() && !r.succeeded() })
+	return !slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.running() && !s.over(r) })
+}
+
+// over is true for a replica that has nothing left to do: it has succeeded, or failed where that does not matter.
+func (s *state) over(r replica) bool {
+	return r.succeeded() || r.failed() && s.layout.Spares(r.Role.Name) && r.Role.RestartPolicy == v1alpha1.RestartNever
 }
 
 // recount counts pods by role, restarts, and what the scale subresource reads.
@@ -137,7 +154,7 @@ func recount(s *state) {
 	}
 }
 
-// tallyRoles counts pods by role. It goes on when the job has ended, while pods are cleaned up.
+// tallyRoles counts pods by role.
 func tallyRoles(s *state) {
 	s.job.Status.Roles = nil
 	for _, role := range s.job.Spec.Roles {
@@ -146,25 +163,26 @@ func tallyRoles(s *state) {
 }
 
 func (s *state) tally(role string) v1alpha1.RoleStatus {
-	t := v1alpha1.RoleStatus{Name: role}
-	wanted := int32(0)
+	t := v1alpha1.RoleStatus{Name: role, Replicas: new(int32(0))}
+	done := indexSet{}
 	for _, r := range s.replicas {
 		if r.Role.Name != role {
 			continue
 		}
-		wanted++
+		*t.Replicas++
 		switch {
-		case r.running():
-			t.Running++
 		case r.succeeded():
 			t.Succeeded++
+			done[r.Index] = true
+		case r.running():
+			t.Running++
 		case r.failed():
 			t.Failed++
 		case r.current():
 			t.Pending++
 		}
 	}
-	t.Replicas = &wanted
+	t.SucceededIndexes = formatIndexes(done, int(*t.Replicas))
 	return t
 }
 
@@ -181,13 +199,11 @@ func (s *state) scale() *v1alpha1.ElasticStatus {
 	}
 }
 
-// failure keeps the cause of the last restarts in sight.
+// failure keeps the root cause of the last burst of failures in sight.
 func (s *state) failure() {
-	var causes []*v1alpha1.Failure
-	for _, rec := range s.job.Status.Restarts {
-		if rec.Cause != nil {
-			causes = append(causes, rec.Cause)
-		}
+	causes := s.causes
+	if s.job.Status.Failure != nil {
+		causes = append(slices.Clone(causes), s.job.Status.Failure)
 	}
 	if root := rootCause(causes); root != nil {
 		s.job.Status.Failure = root.DeepCopy()
@@ -202,6 +218,11 @@ func (s *state) finish(v verdict) {
 		status, stalled = no, condition(v1alpha1.ConditionStalled, yes, v.reason, v.message)
 		if v.failure != nil {
 			s.job.Status.Failure = v.failure
+		}
+	}
+	if s.job.Spec.RunPolicy.CleanPods != v1alpha1.CleanNone {
+		for i := range s.job.Status.Roles {
+			s.job.Status.Roles[i].Running, s.job.Status.Roles[i].Pending = 0, 0
 		}
 	}
 	set(
@@ -237,57 +258,4 @@ func phase(job *v1alpha1.TrainingJob) string {
 		}
 	}
 	return v1alpha1.PhasePending
-}
-
-// Refuse writes into the status what the API server would not take. It is pure.
-func Refuse(job *v1alpha1.TrainingJob, refused []engine.Refusal) {
-	if ended(job) {
-		return
-	}
-	slices.SortFunc(refused, func(a, b engine.Refusal) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
-	})
-	first := refused[0]
-	message := fmt.Sprintf("%s %s could not be made: %s", first.Kind, first.Name, first.Message)
-	switch first.Cause {
-	case engine.Taken:
-		message += ". Rename the job, or remove what is in the way."
-		set(job, condition(v1alpha1.ConditionAccepted, no, v1alpha1.ReasonNameTaken, message), stuck(v1alpha1.ReasonNameTaken, message), idle(v1alpha1.ReasonNameTaken))
-	case engine.Quota:
-		set(job, condition(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonQuotaExceeded, message))
-	default:
-		set(job, condition(v1alpha1.ConditionAccepted, no, v1alpha1.ReasonRefused, message), stuck(v1alpha1.ReasonRefused, message), idle(v1alpha1.ReasonRefused))
-	}
-	for _, kind := range []string{v1alpha1.ConditionRunning, v1alpha1.ConditionSucceeded} {
-		set(job, condition(kind, statusOf(job, kind), reasonOf(first.Cause), message))
-	}
-	job.Status.Phase = phase(job)
-}
-
-func stuck(reason, message string) metav1.Condition {
-	return condition(v1alpha1.ConditionStalled, yes, reason, message)
-}
-
-func idle(reason string) metav1.Condition {
-	return condition(v1alpha1.ConditionReconciling, no, reason, "It is tried again every 30 seconds.")
-}
-
-func reasonOf(c engine.Cause) string {
-	switch c {
-	case engine.Taken:
-		return v1alpha1.ReasonNameTaken
-	case engine.Quota:
-		return v1alpha1.ReasonQuotaExceeded
-	default:
-		return v1alpha1.ReasonRefused
-	}
-}
-
-func statusOf(job *v1alpha1.TrainingJob, kind string) metav1.ConditionStatus {
-	for _, c := range job.Status.Conditions {
-		if c.Type == kind {
-			return c.Status
-		}
-	}
-	return unknown
 }

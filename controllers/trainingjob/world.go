@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
 )
 
@@ -21,6 +22,8 @@ type World struct {
 	Pods []corev1.Pod
 	// Events are of reason FailedMount and about pods that wait for their volumes.
 	Events []corev1.Event
+	// Silent are the nodes of terminating pods that do not answer, or are gone.
+	Silent []string
 }
 
 // FailedMount is the reason of the kubelet's events that say why a volume cannot be mounted: a Secret or ConfigMap that is
@@ -37,6 +40,14 @@ type state struct {
 	surplus []*corev1.Pod
 	// unmounted says of pods, by UID, which volume cannot be mounted and why.
 	unmounted map[types.UID]string
+	// records are the places of units in status.restarts.
+	records map[string]int
+	// failures are the failed pods of this attempt, the root cause before the others.
+	failures []failure
+	// unsettled is how long failures wait to be acted on, because their cause may be about to show.
+	unsettled time.Duration
+	// causes are the failures that this pass records, in full.
+	causes []*v1alpha1.Failure
 }
 
 // replica is a member and the pod that stands for it, if any.
@@ -45,19 +56,25 @@ type replica struct {
 	pod *corev1.Pod
 	// attempt is the one wanted: the number of restarts recorded for the member's units.
 	attempt int32
+	// done is true when the status says that the member has succeeded, whatever became of its pod.
+	done bool
 }
 
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	layout, _ := framework.Resolve(job)
-	s := &state{job: job, layout: layout, now: now, unmounted: unmounted(w.Events)}
+	s := &state{job: job, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}}
+	for i, rec := range job.Status.Restarts {
+		s.records[rec.Unit] = i
+	}
 	pods := make(map[string]*corev1.Pod, len(w.Pods))
 	for i := range w.Pods {
 		pods[w.Pods[i].Name] = &w.Pods[i]
 	}
+	done := successes(job)
 	for _, m := range layout.Members() {
 		name := m.Name()
-		s.replicas = append(s.replicas, replica{Member: m, pod: pods[name], attempt: s.attempts(m)})
+		s.replicas = append(s.replicas, replica{Member: m, pod: pods[name], attempt: s.attempts(m), done: done[m.Role.Name].has(m.Index)})
 		delete(pods, name)
 	}
 	for _, p := range pods {
@@ -66,7 +83,23 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 		}
 	}
 	slices.SortFunc(s.surplus, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
+	s.failures, s.unsettled = s.settled(s.failing())
 	return s
+}
+
+// foresee is the world when all that a plan creates is up.
+func foresee(w World, plan engine.Plan) World {
+	for _, step := range plan.Create {
+		p, ok := step.Object.(*corev1.Pod)
+		if !ok {
+			continue
+		}
+		p = p.DeepCopy()
+		p.Status.Phase = corev1.PodRunning
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+		w.Pods = append(w.Pods, *p)
+	}
+	return w
 }
 
 // unmounted takes the first message about each pod in the order of the alphabet, as the kubelet alternates between two.
@@ -81,9 +114,15 @@ func unmounted(events []corev1.Event) map[types.UID]string {
 	return messages
 }
 
-// awaitsVolumes is true for a pod that has a node and no container that was ever made.
+// awaitsVolumes is true for a pod that has a node and whose volumes are not mounted yet: no container was made, and none
+// waits for its image.
 func awaitsVolumes(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodPending && p.Spec.NodeName != "" && !terminating(p)
+	if p.Status.Phase != corev1.PodPending || p.Spec.NodeName == "" || terminating(p) {
+		return false
+	}
+	return !hasCondition(p, corev1.PodReadyToStartContainers) && !slices.ContainsFunc(allStatuses(p), func(c corev1.ContainerStatus) bool {
+		return c.State.Waiting == nil || !slices.Contains([]string{"", "ContainerCreating", "PodInitializing"}, c.State.Waiting.Reason)
+	})
 }
 
 // superseded is true for a pod of an attempt that is over.
@@ -92,14 +131,79 @@ func (r replica) superseded() bool { return r.pod != nil && attemptOf(r.pod) < r
 // current is true for a replica with a pod that counts: of this attempt, and not on its way out.
 func (r replica) current() bool { return r.pod != nil && !r.superseded() && !terminating(r.pod) }
 
-// running is true for a pod whose containers run; one between two starts does not.
-func (r replica) running() bool {
-	return r.current() && r.pod.Status.Phase == corev1.PodRunning && !crashed(r.pod)
+// succeeded: the main container has ended well. Others, such as a mesh's proxy, may go on for ever.
+func (r replica) succeeded() bool {
+	if r.done {
+		return true
+	}
+	end := r.end()
+	return r.current() && (r.pod.Status.Phase == corev1.PodSucceeded || end != nil && end.ExitCode == 0)
 }
 
-func (r replica) succeeded() bool { return r.current() && r.pod.Status.Phase == corev1.PodSucceeded }
+// failed: the pod has failed, or its main container has and nobody starts it again.
+func (r replica) failed() bool {
+	if !r.current() || r.succeeded() {
+		return false
+	}
+	return r.pod.Status.Phase == corev1.PodFailed || r.end() != nil && !restarts(r.pod, r.Role.MainName())
+}
 
-func (r replica) failed() bool { return r.current() && r.pod.Status.Phase == corev1.PodFailed }
+// running is true for a pod whose main container runs; one between two starts does not.
+func (r replica) running() bool {
+	return r.current() && !r.succeeded() && !r.failed() && r.pod.Status.Phase == corev1.PodRunning && !crashed(r.main())
+}
+
+// ready is true for a pod that can be reached.
+func (r replica) ready() bool { return r.running() && hasCondition(r.pod, corev1.PodReady) }
+
+// main is the status of the main container, empty when the kubelet has not said anything of it.
+func (r replica) main() corev1.ContainerStatus {
+	if r.pod == nil {
+		return corev1.ContainerStatus{}
+	}
+	for _, c := range r.pod.Status.ContainerStatuses {
+		if c.Name == r.Role.MainName() {
+			return c
+		}
+	}
+	return corev1.ContainerStatus{}
+}
+
+// end is how the main container ended, nil while it runs or waits.
+func (r replica) end() *corev1.ContainerStateTerminated { return r.main().State.Terminated }
+
+// crashed is true for a container that failed and does not run again yet.
+func crashed(c corev1.ContainerStatus) bool {
+	waiting := c.State.Waiting != nil && c.State.Waiting.Reason == "CrashLoopBackOff"
+	return waiting || c.State.Terminated != nil && c.State.Terminated.ExitCode != 0
+}
+
+// restarts is true when the kubelet starts a failed container again.
+func restarts(p *corev1.Pod, container string) bool {
+	for _, c := range p.Spec.Containers {
+		if c.Name == container && c.RestartPolicy != nil {
+			return *c.RestartPolicy != corev1.ContainerRestartPolicyNever
+		}
+	}
+	return p.Spec.RestartPolicy != corev1.RestartPolicyNever
+}
+
+// isSidecar is true for an init container that runs beside the others.
+func isSidecar(p *corev1.Pod, container string) bool {
+	return slices.ContainsFunc(p.Spec.InitContainers, func(c corev1.Container) bool {
+		return c.Name == container && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+	})
+}
+
+func allStatuses(p *corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses)
+}
+
+func hasCondition(p *corev1.Pod, kind corev1.PodConditionType) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == kind && c.Status == corev1.ConditionTrue
+	})
+}
 
 func terminating(p *corev1.Pod) bool { return p.DeletionTimestamp != nil }
 

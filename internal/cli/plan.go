@@ -236,6 +236,9 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Accepted=False (%s)", answer.rejected.Message, answer.rejected.Reason)))
 		return
 	}
+	if answer.foreign {
+		p.notes = append(p.notes, o.Blame("spec.managedBy names another controller: Millrace makes nothing for it").Error())
+	}
 	p.children = append(p.children, answer.children...)
 }
 

@@ -5,6 +5,8 @@ package cli
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,6 +30,8 @@ type planned struct {
 	children []child
 	// rejected is the condition by which the manager refuses the object.
 	rejected *metav1.Condition
+	// foreign is true when the object is another controller's to run.
+	foreign bool
 }
 
 // child is an object the manager would write.
@@ -62,8 +66,40 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 		if accepted != nil && accepted.Status == metav1.ConditionFalse {
 			return planned{rejected: accepted}, nil
 		}
-		return children(owner, kind.Plan(owner, empty, now))
+		if kind.Ours != nil && !kind.Ours(owner) {
+			return planned{foreign: true}, nil
+		}
+		return children(owner, foreseen(kind, owner, now))
 	}
+}
+
+// foreseen is everything a kind creates for an owner: some of it, such as a launcher, only when the rest is up.
+func foreseen[T engine.Owner, W any](kind engine.Kind[T, W], owner T, now time.Time) engine.Plan {
+	var world W
+	plan := kind.Plan(owner, world, now)
+	if kind.Foresee == nil {
+		return plan
+	}
+	for next, known := plan, 0; known < len(plan.Create); {
+		known = len(plan.Create)
+		world = kind.Foresee(world, next)
+		next = kind.Plan(owner, world, now)
+		plan.Apply, plan.Create = next.Apply, merge(plan.Create, next.Create)
+	}
+	return plan
+}
+
+// merge adds the steps whose objects are not among the others.
+func merge(steps, more []engine.Step) []engine.Step {
+	for _, s := range more {
+		known := slices.ContainsFunc(steps, func(old engine.Step) bool {
+			return old.Object.GetName() == s.Object.GetName() && reflect.TypeOf(old.Object) == reflect.TypeOf(s.Object)
+		})
+		if !known {
+			steps = append(steps, s)
+		}
+	}
+	return steps
 }
 
 // children lists what a plan writes, in the order the engine does.

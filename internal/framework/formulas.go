@@ -4,143 +4,89 @@
 package framework
 
 import (
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/intstr"
-
-	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
-// The vocabulary. The contract of PyTorch is that of torch.distributed's env:// method (MASTER_ADDR, MASTER_PORT,
-// WORLD_SIZE, RANK) and of torchrun, which reads its options from PET_ variables.
+// The vocabulary that rows share.
 
-func constant(value string) Formula { return func(Member) string { return value } }
+func constant(value string) Formula { return func(Member) *string { return &value } }
 
-// withMaster is the formula in jobs that have a Master: without one nobody listens at the address.
-func withMaster(f Formula) Formula {
-	return func(m Member) string {
-		if m.Find("Master") == nil {
-			return ""
+// text is a formula that always has a value.
+func text(f func(Member) string) Formula {
+	return func(m Member) *string { return new(f(m)) }
+}
+
+// when is the formula where a condition holds.
+func when(holds func(Member) bool, f Formula) Formula {
+	return func(m Member) *string {
+		if !holds(m) {
+			return nil
 		}
 		return f(m)
 	}
 }
 
-// firstHost is the host of rank 0.
-func firstHost(m Member) string { return m.host(&m.Roles[0]) }
+// given is the formula in jobs that have a role.
+func given(role string, f Formula) Formula {
+	return when(func(m Member) bool { return m.Find(role) != nil }, f)
+}
 
-// firstPort is the rendezvous port of rank 0.
-func firstPort(m Member) string { return strconv.Itoa(int(m.Roles[0].Port)) }
+// only is the formula in the pods of a role.
+func only(role string, f Formula) Formula {
+	return when(func(m Member) bool { return m.Role.Name == role }, f)
+}
+
+// distributed is the formula in jobs of more than one pod.
+func distributed(f Formula) Formula {
+	return when(func(m Member) bool { return m.Size() > 1 }, f)
+}
+
+// orElse gives a formula a value where it has none.
+func orElse(value string, f Formula) Formula {
+	return func(m Member) *string {
+		if found := f(m); found != nil {
+			return found
+		}
+		return &value
+	}
+}
+
+// hostOf is the host of the first pod of a role that the job has.
+func hostOf(role string) Formula {
+	return text(func(m Member) string { return m.Host(m.Find(role), 0) })
+}
+
+// hostsOf are the hosts of all pods of a role, separated by commas.
+func hostsOf(role string) Formula {
+	return text(func(m Member) string { return strings.Join(m.hosts(m.Find(role)), ",") })
+}
+
+// portOf is the rendezvous port of a role that the job has.
+func portOf(role string) Formula {
+	return text(func(m Member) string { return strconv.Itoa(int(m.Find(role).Port)) })
+}
+
+// number is the number of pods of a role, 0 when the job does not have it.
+func number(role string) Formula {
+	return text(func(m Member) string {
+		if found := m.Find(role); found != nil {
+			return strconv.Itoa(found.Count)
+		}
+		return "0"
+	})
+}
 
 // rank is the pod's place among all pods, from 0.
 func rank(m Member) string { return strconv.Itoa(m.Rank()) }
 
-// worldSize is the number of processes: pods times processes per pod, where that is a number.
-func worldSize(m Member) string {
-	procs, err := strconv.Atoi(procPerNode(m))
-	if err != nil {
-		procs = 1
-	}
-	return strconv.Itoa(m.Size() * procs)
-}
+// index is the pod's place in its role, from 0.
+func index(m Member) string { return strconv.Itoa(m.Index) }
 
-func procPerNode(m Member) string {
-	if m.Job.Spec.PyTorch == nil || m.Job.Spec.PyTorch.ProcPerNode == nil {
-		return "auto"
-	}
-	procs := m.Job.Spec.PyTorch.ProcPerNode
-	if procs.Type == intstr.Int {
-		return strconv.Itoa(int(procs.IntVal))
-	}
-	return procs.StrVal
-}
+// size is the number of pods.
+func size(m Member) string { return strconv.Itoa(m.Size()) }
 
-// nodes is the number of pods, or its bounds in an elastic job.
-func nodes(m Member) string {
-	e := ElasticOf(m.Job)
-	if e == nil {
-		return strconv.Itoa(m.Size())
-	}
-	low, high := Bounds(e)
-	return fmt.Sprintf("%d:%d", low, high)
-}
-
-// Bounds are the least and the largest number of workers of an elastic job.
-func Bounds(e *v1alpha1.Elastic) (low, high int32) {
-	low, high = e.Replicas, e.Replicas
-	if e.MinReplicas != nil {
-		low = *e.MinReplicas
-	}
-	if e.MaxReplicas != nil {
-		high = *e.MaxReplicas
-	}
-	return low, high
-}
-
-// elastic is a formula on the elastic block, in jobs that have one.
-func elastic(f func(Member, *v1alpha1.Elastic) string) Formula {
-	return func(m Member) string {
-		e := ElasticOf(m.Job)
-		if e == nil {
-			return ""
-		}
-		return f(m, e)
-	}
-}
-
-func rendezvousEndpoint(m Member, e *v1alpha1.Elastic) string {
-	if e.Rendezvous != nil && e.Rendezvous.Endpoint != "" {
-		return e.Rendezvous.Endpoint
-	}
-	worker := m.Find("Worker")
-	return m.host(worker) + ":" + strconv.Itoa(int(worker.Port))
-}
-
-func rendezvousBackend(_ Member, e *v1alpha1.Elastic) string {
-	if e.Rendezvous == nil || e.Rendezvous.Backend == "" {
-		return "c10d"
-	}
-	return e.Rendezvous.Backend
-}
-
-func rendezvousID(_ Member, e *v1alpha1.Elastic) string {
-	if e.Rendezvous == nil {
-		return ""
-	}
-	return e.Rendezvous.ID
-}
-
-// rendezvousConfig is the user's, and tells the first worker that the store is its own to host. A worker finds that out by
-// comparing the endpoint with its own host name, which a Service's name of it never equals before PyTorch 2: without a
-// host every worker waits for the store, and the job for ever.
-func rendezvousConfig(m Member, e *v1alpha1.Elastic) string {
-	var pairs []string
-	if e.Rendezvous != nil {
-		for _, s := range e.Rendezvous.Config {
-			pairs = append(pairs, s.Name+"="+s.Value)
-		}
-	}
-	if hostsStore(m, e) {
-		pairs = append(pairs, "is_host=true")
-	}
-	return strings.Join(pairs, ",")
-}
-
-// hostsStore is true for the worker the endpoint names, unless the user said where the store is or who hosts it.
-func hostsStore(m Member, e *v1alpha1.Elastic) bool {
-	if m.Role.Name != "Worker" || m.Index > 0 || rendezvousBackend(m, e) != "c10d" {
-		return false
-	}
-	return e.Rendezvous == nil || e.Rendezvous.Endpoint == "" &&
-		!slices.ContainsFunc(e.Rendezvous.Config, func(s v1alpha1.Setting) bool { return s.Name == "is_host" })
-}
-
-func maxRestarts(_ Member, e *v1alpha1.Elastic) string {
-	if e.MaxRestarts == nil {
-		return ""
-	}
-	return strconv.Itoa(int(*e.MaxRestarts))
-}
+// role is the pod's role in lower case.
+func role(m Member) string { return names.Lower(m.Role.Name) }

@@ -14,30 +14,39 @@ import (
 type Row struct {
 	// Framework is the row's key.
 	Framework v1alpha1.Framework
-	// Roles are the roles in rank order: the first replica of the first role that a job has is rank 0.
+	// Roles are the roles in rank order: the first replica of the first role that a job has is rank 0. Roles that are not
+	// listed follow as the job lists them.
 	Roles []string
 	// Container is the name by which a template's main container is known, if it is not the first.
 	Container string
-	// PortName names the container port whose number replaces Port.
+	// PortName names the container port whose number replaces Port. Empty when pods need not listen.
 	PortName string
 	// Port is the port the rendezvous listens on.
 	Port int32
 	// Restart is the restart policy of roles that name none.
 	Restart v1alpha1.RestartPolicy
-	// Success says who decides: the first rule whose role the job has.
+	// Scope is what restarts together when the job does not say: the whole job where a process cannot join a training that runs.
+	Scope v1alpha1.RestartScope
+	// Success says who decides: the first rule with a role that the job has.
 	Success []Rule
-	// Env is set in every container of every pod.
+	// Spared is true for roles whose failures do not fail the job. Optional.
+	Spared func(j *v1alpha1.TrainingJob, role string) bool
+	// MainOnly is true when only main containers get Env; otherwise every container does.
+	MainOnly bool
+	// Env is the rendezvous contract.
 	Env []Var
+	// Remote is set where one pod starts the processes on the others.
+	Remote *Remote
 }
 
-// Rule decides success by the pods of a role.
+// Rule decides success by the pods of roles: enough of the pods of one of them.
 type Rule struct {
-	Role string
-	Need Need
+	Roles []string
+	Need  Need
 }
 
-// Need is true when enough pods of a role have succeeded.
-type Need func(j *v1alpha1.TrainingJob, succeeded, wanted int) bool
+// Need is true when enough pods of a role have succeeded; done tells it of each, by index.
+type Need func(j *v1alpha1.TrainingJob, done []bool) bool
 
 // Var is a variable of the rendezvous contract.
 type Var struct {
@@ -48,36 +57,8 @@ type Var struct {
 	Instead string
 }
 
-// Formula is the value of a variable for a pod; empty means that the pod does not get the variable.
-type Formula func(Member) string
-
-// rows is the table.
-var rows = []Row{
-	{
-		Framework: v1alpha1.PyTorch,
-		Roles:     []string{"Master", "Worker"},
-		Container: "pytorch", PortName: "pytorchjob-port", Port: 23456,
-		Restart: v1alpha1.RestartOnFailure,
-		Success: []Rule{{"Master", all}, {"Worker", allOrAnyElastic}},
-		Env: []Var{
-			{"PYTHONUNBUFFERED", constant("1"), ""},
-			{"MASTER_ADDR", withMaster(firstHost), "it is the host of the Master"},
-			{"MASTER_PORT", withMaster(firstPort), "name a containerPort of the Master pytorchjob-port"},
-			{"PET_MASTER_ADDR", withMaster(firstHost), "it is the host of the Master"},
-			{"PET_MASTER_PORT", withMaster(firstPort), "name a containerPort of the Master pytorchjob-port"},
-			{"WORLD_SIZE", withMaster(worldSize), "set replicas of the roles and spec.pytorch.procPerNode"},
-			{"RANK", withMaster(rank), "it is counted over the roles"},
-			{"PET_NODE_RANK", withMaster(rank), "it is counted over the roles"},
-			{"PET_NPROC_PER_NODE", procPerNode, "set spec.pytorch.procPerNode"},
-			{"PET_NNODES", nodes, "set replicas of the roles or spec.pytorch.elastic"},
-			{"PET_RDZV_ENDPOINT", elastic(rendezvousEndpoint), "set spec.pytorch.elastic.rendezvous.endpoint"},
-			{"PET_RDZV_BACKEND", elastic(rendezvousBackend), "set spec.pytorch.elastic.rendezvous.backend"},
-			{"PET_RDZV_ID", elastic(rendezvousID), "set spec.pytorch.elastic.rendezvous.id"},
-			{"PET_RDZV_CONF", elastic(rendezvousConfig), "set spec.pytorch.elastic.rendezvous.config"},
-			{"PET_MAX_RESTARTS", elastic(maxRestarts), "set spec.pytorch.elastic.maxRestarts"},
-		},
-	},
-}
+// Formula is the value of a variable for a pod; nil means that the pod does not get the variable.
+type Formula func(Member) *string
 
 // Find returns the row of a framework, and false when this version of Millrace has none.
 func Find(f v1alpha1.Framework) (Row, bool) {
@@ -89,24 +70,6 @@ func Find(f v1alpha1.Framework) (Row, bool) {
 	return Row{}, false
 }
 
-func all(_ *v1alpha1.TrainingJob, succeeded, wanted int) bool { return succeeded >= wanted }
-
-// allOrAnyElastic: the agents of an elastic job end together, and some may have been scaled away meanwhile.
-func allOrAnyElastic(j *v1alpha1.TrainingJob, succeeded, wanted int) bool {
-	if ElasticOf(j) != nil {
-		return succeeded > 0
-	}
-	return all(j, succeeded, wanted)
-}
-
-// ElasticOf returns a job's elastic block, or nil.
-func ElasticOf(j *v1alpha1.TrainingJob) *v1alpha1.Elastic {
-	if j.Spec.PyTorch == nil {
-		return nil
-	}
-	return j.Spec.PyTorch.Elastic
-}
-
 // Instead is what a user sets instead of a variable of the contract.
 func (r Row) Instead(name string) string {
 	for _, v := range r.Env {
@@ -115,4 +78,33 @@ func (r Row) Instead(name string) string {
 		}
 	}
 	return ""
+}
+
+// all: every pod of the role.
+func all(_ *v1alpha1.TrainingJob, done []bool) bool { return count(done) == len(done) }
+
+// allOrAnyElastic: the agents of an elastic job end together, and some may have been scaled away meanwhile.
+func allOrAnyElastic(j *v1alpha1.TrainingJob, done []bool) bool {
+	if ElasticOf(j) != nil {
+		return count(done) > 0
+	}
+	return all(j, done)
+}
+
+// firstOrAll: worker 0 stands in for a chief unless the job waits for all workers.
+func firstOrAll(j *v1alpha1.TrainingJob, done []bool) bool {
+	if tf := j.Spec.TensorFlow; tf != nil && tf.SuccessPolicy == "AllWorkers" {
+		return all(j, done)
+	}
+	return len(done) > 0 && done[0] || all(j, done)
+}
+
+func count(done []bool) int {
+	n := 0
+	for _, d := range done {
+		if d {
+			n++
+		}
+	}
+	return n
 }

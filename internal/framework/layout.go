@@ -4,7 +4,9 @@
 package framework
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -33,6 +35,14 @@ type Role struct {
 	Main int
 }
 
+// MainName is the name of the main container.
+func (r *Role) MainName() string {
+	if r.Main >= len(r.Template.Spec.Containers) {
+		return ""
+	}
+	return r.Template.Spec.Containers[r.Main].Name
+}
+
 // Member is one replica of a layout.
 type Member struct {
 	*Layout
@@ -50,15 +60,21 @@ func Resolve(j *v1alpha1.TrainingJob) (*Layout, bool) {
 	for _, r := range j.Spec.Roles {
 		l.Roles = append(l.Roles, l.role(r))
 	}
-	slices.SortStableFunc(l.Roles, func(a, b Role) int {
-		return slices.Index(row.Roles, a.Name) - slices.Index(row.Roles, b.Name)
-	})
+	slices.SortStableFunc(l.Roles, func(a, b Role) int { return row.place(a.Name) - row.place(b.Name) })
 	next := 0
 	for i := range l.Roles {
 		l.Roles[i].Rank = next
 		next += l.Roles[i].Count
 	}
 	return l, true
+}
+
+// place is where a role stands among the others.
+func (r Row) place(role string) int {
+	if i := slices.Index(r.Roles, role); i >= 0 {
+		return i
+	}
+	return len(r.Roles)
 }
 
 func (l *Layout) role(r v1alpha1.Role) Role {
@@ -78,12 +94,15 @@ func (l *Layout) role(r v1alpha1.Role) Role {
 
 // main is the container whose end is the replica's: the one with the framework's name, or else the first.
 func (l *Layout) main(r v1alpha1.Role) int {
+	if l.Row.Container == "" {
+		return 0
+	}
 	named := slices.IndexFunc(r.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == l.Row.Container })
 	return max(named, 0)
 }
 
 func (l *Layout) port(r Role) int32 {
-	if r.Main >= len(r.Template.Spec.Containers) {
+	if r.Main >= len(r.Template.Spec.Containers) || l.Row.PortName == "" {
 		return l.Row.Port
 	}
 	for _, p := range r.Template.Spec.Containers[r.Main].Ports {
@@ -124,15 +143,29 @@ func (l *Layout) Size() int {
 	return size
 }
 
-// Decider is the role whose pods decide success, and the rule.
-func (l *Layout) Decider() (*Role, Need) {
+// Deciders are the roles whose pods decide success, any of them, and the rule; none when no role of the job can decide.
+func (l *Layout) Deciders() ([]*Role, Need) {
 	for _, rule := range l.Row.Success {
-		if role := l.Find(rule.Role); role != nil {
-			return role, rule.Need
+		var found []*Role
+		for _, name := range rule.Roles {
+			if role := l.Find(name); role != nil {
+				found = append(found, role)
+			}
+		}
+		if len(found) > 0 {
+			return found, rule.Need
 		}
 	}
 	return nil, nil
 }
+
+// Scope is what restarts together when a replica fails.
+func (l *Layout) Scope() v1alpha1.RestartScope {
+	return cmp.Or(l.Job.Spec.RunPolicy.Restarts.Scope, l.Row.Scope)
+}
+
+// Spares is true for a role whose failures do not fail the job.
+func (l *Layout) Spares(role string) bool { return l.Row.Spared != nil && l.Row.Spared(l.Job, role) }
 
 // Name is the name of the member's pod.
 func (m Member) Name() string { return names.Member(m.Job.Name, m.Role.Name, m.Index) }
@@ -140,8 +173,31 @@ func (m Member) Name() string { return names.Member(m.Job.Name, m.Role.Name, m.I
 // Rank is the member's place among all replicas, from 0.
 func (m Member) Rank() int { return m.Role.Rank + m.Index }
 
-func (m Member) host(role *Role) string {
-	return names.Host(names.Member(m.Job.Name, role.Name, 0), m.Job.Name, m.Job.Namespace)
+// Host is the address of a pod of a role.
+func (l *Layout) Host(role *Role, index int) string {
+	return names.Host(names.Member(l.Job.Name, role.Name, index), l.Job.Name, l.Job.Namespace)
+}
+
+// hosts are the addresses of all pods of a role.
+func (l *Layout) hosts(role *Role) []string {
+	hosts := make([]string, role.Count)
+	for i := range hosts {
+		hosts[i] = l.Host(role, i)
+	}
+	return hosts
+}
+
+// endpoints are host:port of all pods of a role.
+func (l *Layout) endpoints(role *Role) []string {
+	found := make([]string, role.Count)
+	for i := range found {
+		found[i] = l.endpoint(role, i)
+	}
+	return found
+}
+
+func (l *Layout) endpoint(role *Role, index int) string {
+	return l.Host(role, index) + ":" + strconv.Itoa(int(role.Port))
 }
 
 // Reserved are the variables of the contract that a member gets and a user must not set. One that the member does not get
@@ -149,7 +205,7 @@ func (m Member) host(role *Role) string {
 func (l *Layout) Reserved(m Member) []string {
 	var reserved []string
 	for _, v := range l.Row.Env {
-		if v.Instead != "" && v.Value(m) != "" {
+		if v.Instead != "" && v.Value(m) != nil {
 			reserved = append(reserved, v.Name)
 		}
 	}

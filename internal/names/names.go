@@ -30,6 +30,9 @@ const (
 	Index = "millrace.dev/index"
 	// Attempt is the label with the number of times a pod's replica was replaced before this pod, from 0.
 	Attempt = "millrace.dev/attempt"
+
+	// Heartbeat is the annotation of a pod, or of its job, with the time of the last progress in RFC 3339.
+	Heartbeat = "millrace.dev/heartbeat"
 )
 
 // labelLength is the most a DNS label and a label value can hold.
@@ -39,6 +42,12 @@ const labelLength = 63
 func Member(owner, role string, index int) string {
 	return Short(owner + "-" + Lower(role) + "-" + strconv.Itoa(index))
 }
+
+// Keys is the name of the Secret with a job's ssh keys.
+func Keys(owner string) string { return Short(owner + "-ssh") }
+
+// Config is the name of the ConfigMap with a job's files.
+func Config(owner string) string { return Short(owner + "-config") }
 
 // Host is the address of a pod behind its owner's headless Service.
 func Host(pod, service, namespace string) string {

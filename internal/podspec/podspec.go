@@ -20,9 +20,15 @@ type Clash struct {
 	Name string
 }
 
-// Clashes returns the first place where a container sets one of the variables.
-func Clashes(spec *corev1.PodSpec, reserved []string) (Clash, bool) {
+// Every stands for all containers of a pod.
+const Every = -1
+
+// Clashes returns the first place where a container, or any of Every, sets one of the variables.
+func Clashes(spec *corev1.PodSpec, container int, reserved []string) (Clash, bool) {
 	for i, c := range spec.Containers {
+		if container != Every && container != i {
+			continue
+		}
 		for k, e := range c.Env {
 			if slices.Contains(reserved, e.Name) {
 				return Clash{Field: fmt.Sprintf("containers[%d].env[%d]", i, k), Name: e.Name}, true
@@ -32,10 +38,13 @@ func Clashes(spec *corev1.PodSpec, reserved []string) (Clash, bool) {
 	return Clash{}, false
 }
 
-// AddEnv puts variables before those of every container, so that the user's may refer to them by $(NAME). A variable
-// that a container has already is left as it is.
-func AddEnv(spec *corev1.PodSpec, vars []corev1.EnvVar) {
+// AddEnv puts variables before those of a container, or of Every, so that the user's may refer to them by $(NAME). A
+// variable that a container has already is left as it is.
+func AddEnv(spec *corev1.PodSpec, container int, vars []corev1.EnvVar) {
 	for i := range spec.Containers {
+		if container != Every && container != i {
+			continue
+		}
 		c := &spec.Containers[i]
 		env := make([]corev1.EnvVar, 0, len(vars)+len(c.Env))
 		for _, v := range vars {
@@ -61,6 +70,20 @@ func AddPort(spec *corev1.PodSpec, container int, name string, port int32) {
 	taken := slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == name || p.ContainerPort == port })
 	if !taken {
 		c.Ports = append(c.Ports, corev1.ContainerPort{Name: name, ContainerPort: port, Protocol: corev1.ProtocolTCP})
+	}
+}
+
+// Mount adds a volume and mounts it in a container.
+func Mount(spec *corev1.PodSpec, container int, volume corev1.Volume, path string) {
+	spec.Volumes = append(spec.Volumes, volume)
+	c := &spec.Containers[container]
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume.Name, MountPath: path})
+}
+
+// ResolveOnHost lets a pod on the host's network find the names of the cluster, which it does not unless told so.
+func ResolveOnHost(spec *corev1.PodSpec) {
+	if spec.HostNetwork && (spec.DNSPolicy == "" || spec.DNSPolicy == corev1.DNSClusterFirst) {
+		spec.DNSPolicy = corev1.DNSClusterFirstWithHostNet
 	}
 }
 
