@@ -60,7 +60,7 @@ var _ = Describe("an installation", func() {
 // install applies config/default as users do, with changes to its text, and keeps the image that is deployed.
 func install(ctx context.Context, change func(string) string) {
 	GinkgoHelper()
-	image := deployment(context.Background()).Spec.Template.Spec.Containers[0].Image
+	image := deployment(ctx).Spec.Template.Spec.Containers[0].Image
 	manifests := run(ctx, "KUBECTL", "kustomize", "../../config/default")
 	Expect(manifests.code).To(BeZero(), manifests.err)
 	text := change(strings.ReplaceAll(manifests.out, "docker.io/millrace/manager:dev", image))

@@ -46,7 +46,7 @@ var _ = BeforeSuite(func() {
 })
 
 // newNamespace makes a namespace that goes with the spec, and shows what is in it when the spec fails.
-func newNamespace(ctx context.Context) string {
+func newNamespace(ctx SpecContext) string {
 	GinkgoHelper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
 	Expect(cluster.Create(ctx, ns)).To(Succeed())
