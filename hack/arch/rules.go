@@ -13,7 +13,7 @@ var product = []string{"api", "cmd", "config", "controllers", "internal"}
 
 // pure are the packages that think and do not act: object in, object out.
 var pure = []string{
-	"internal/condition", "internal/dag", "internal/framework", "internal/names", "internal/observe",
+	"internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/names", "internal/observe",
 	"internal/podspec", "internal/serving", "internal/suggest",
 }
 

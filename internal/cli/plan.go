@@ -6,13 +6,7 @@ package cli
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,13 +17,10 @@ import (
 	"github.com/millrace-ml/millrace/internal/offline"
 )
 
-// stdin is how messages call what comes through a pipe.
-const stdin = "<stdin>"
-
 // plan shows what the manager would create, without a cluster.
 type plan struct {
 	*Program
-	files  []string
+	source
 	format format
 }
 
@@ -52,7 +43,7 @@ planned; the exit code is then 1. Objects of other groups are passed over.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
-	c.Flags().StringSliceVarP(&cmd.files, "filename", "f", nil, "file or directory of manifests, or - for standard input; may be repeated")
+	cmd.addFiles(c)
 	addFormat(c, &cmd.format)
 	return c
 }
@@ -65,7 +56,7 @@ func (p *plan) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	documents, err := p.read()
+	documents, err := p.read(p.In)
 	if err != nil {
 		return err
 	}
@@ -118,76 +109,6 @@ func (p *plan) write(children []child) error {
 		t.write(p.Out, "")
 	}
 	return nil
-}
-
-// read reads every file that -f names, in order.
-func (p *plan) read() ([]offline.Document, error) {
-	var documents []offline.Document
-	for _, name := range p.files {
-		found, err := p.readOne(name)
-		if err != nil {
-			return nil, err
-		}
-		documents = append(documents, found...)
-	}
-	return documents, nil
-}
-
-func (p *plan) readOne(name string) ([]offline.Document, error) {
-	if name == "-" {
-		text, err := io.ReadAll(p.In)
-		if err != nil {
-			return nil, fmt.Errorf("reading standard input: %w", err)
-		}
-		return offline.Split(stdin, text), nil
-	}
-	files, err := manifests(name)
-	if err != nil {
-		return nil, err
-	}
-	var documents []offline.Document
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, plain(err)
-		}
-		documents = append(documents, offline.Split(file, text)...)
-	}
-	return documents, nil
-}
-
-// manifests lists the manifests of a directory, as kubectl does: its own .yaml, .yml and .json files, by name, and not
-// those below. Anything else is a file.
-func manifests(name string) ([]string, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, plain(err)
-	}
-	if !info.IsDir() {
-		return []string{name}, nil
-	}
-	entries, err := os.ReadDir(name)
-	if err != nil {
-		return nil, plain(err)
-	}
-	var files []string
-	for _, entry := range entries {
-		if !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(entry.Name())) {
-			files = append(files, filepath.Join(name, entry.Name()))
-		}
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds no .yaml, .yml or .json file", name)
-	}
-	return files, nil
-}
-
-// plain words an error of the file system without the system call.
-func plain(err error) error {
-	if found := (*fs.PathError)(nil); errors.As(err, &found) {
-		return fmt.Errorf("%s: %w", found.Path, found.Err)
-	}
-	return err
 }
 
 // planning plans documents one after the other and gathers what there is to say.

@@ -1,0 +1,117 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package convert
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/millrace-ml/millrace/internal/offline"
+)
+
+// TestNothingIsDroppedWithoutAWord puts a field that nobody knows into every map of every case: it must be a remark, or
+// be in what comes out.
+func TestNothingIsDroppedWithoutAWord(t *testing.T) {
+	const unknown = "zzz"
+	each(t, func(t *testing.T, converter Converter, object map[string]any) {
+		spec, _ := object["spec"].(map[string]any)
+		inside(spec, "spec", func(path string, at map[string]any) {
+			at[unknown] = "1"
+			defer delete(at, unknown)
+			result, err := converter.Convert(object)
+			if err != nil || len(result.Objects) == 0 {
+				return
+			}
+			text, err := json.Marshal(result)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(text), unknown) && !told(result.Remarks, path, at) {
+				t.Errorf("%s: the field %s.%s has vanished", name(object), path, unknown)
+			}
+		})
+	})
+}
+
+// told is true when a remark is about the map as a whole, or about what is around it: by path, or by the name of a variable.
+func told(remarks []Remark, path string, at map[string]any) bool {
+	variable, _ := at["name"].(string)
+	return slices.ContainsFunc(remarks, func(r Remark) bool {
+		return r.Lost && (strings.HasPrefix(path, r.Path) || variable != "" && strings.HasPrefix(r.Text, variable+" "))
+	})
+}
+
+// TestAnyTypeAnywhere puts values of every type in every place of every case: nothing panics.
+func TestAnyTypeAnywhere(t *testing.T) {
+	values := []any{nil, "", "x", int64(-1), int64(7), 1.5, true, []any{}, []any{int64(7)}, map[string]any{}, map[string]any{"x": int64(7)}}
+	each(t, func(_ *testing.T, converter Converter, object map[string]any) {
+		inside(object, "", func(_ string, at map[string]any) {
+			for key, was := range at {
+				for _, value := range values {
+					at[key] = value
+					_, _ = converter.Convert(object)
+				}
+				at[key] = was
+			}
+		})
+	})
+}
+
+// each calls try for every object of the cases.
+func each(t *testing.T, try func(*testing.T, Converter, map[string]any)) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.in.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var objects []map[string]any
+		for _, document := range offline.Split(file, text) {
+			found, _ := document.Objects()
+			for _, o := range found {
+				objects = append(objects, o.Object)
+			}
+		}
+		converter, err := New(objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			try(t, converter, runtime.DeepCopyJSON(o))
+		}
+	}
+}
+
+// inside visits every map below a value.
+func inside(value any, path string, visit func(string, map[string]any)) {
+	switch v := value.(type) {
+	case map[string]any:
+		if v == nil {
+			return
+		}
+		for key, below := range v {
+			inside(below, path+"."+key, visit)
+		}
+		visit(path, v)
+	case []any:
+		for _, item := range v {
+			inside(item, path+"[]", visit)
+		}
+	}
+}
+
+func name(object map[string]any) any {
+	meta, _ := object["metadata"].(map[string]any)
+	return meta["name"]
+}
