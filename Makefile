@@ -106,8 +106,8 @@ lint: $(golangci-lint) ## Lint, the API with the Kubernetes API linter
 	cd hack/cluster && $(golangci-lint) run
 
 .PHONY: build
-build: ## Build bin/manager and bin/mill
-	@CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o bin/ ./cmd/manager ./cmd/mill
+build: ## Build bin/manager, bin/mill and bin/launcher
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o bin/ ./cmd/manager ./cmd/mill ./cmd/launcher
 
 .PHONY: envtest-assets
 envtest-assets: ## Build kube-apiserver and etcd for tests, and print where they are

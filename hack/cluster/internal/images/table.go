@@ -41,7 +41,7 @@ var table = map[string]image{
 	base:             {dockerfile: "hack/images/base/Dockerfile"},
 	"pause":          {dockerfile: "hack/images/pause/Dockerfile", programs: []string{"pause"}},
 	"coredns":        {dockerfile: "hack/images/coredns/Dockerfile", programs: []string{"coredns"}},
-	"manager":        {dockerfile: "Dockerfile", context: ".", files: []string{"bin/manager"}},
+	"manager":        {dockerfile: "Dockerfile", context: ".", files: []string{"bin/manager", "bin/launcher"}},
 	"pytorch-digits": {dockerfile: "hack/images/pytorch-digits/Dockerfile", context: "hack/images/pytorch-digits", parent: base},
 }
 
