@@ -32,9 +32,18 @@ func role(name string, replicas int32) v1alpha1.Role {
 	return r
 }
 
-// kubelet takes one step with one pod at a time. When all pods run, the first attempt of worker 0 fails; when all run
-// again, the workers succeed and the master last.
-func kubelet(ctx context.Context, c client.Client) (bool, error) {
+// play is a job and what becomes of its pods: when all of them run, the first attempt of one fails; when all run again, they end
+// well in an order.
+type play struct {
+	job   *v1alpha1.TrainingJob
+	fails string
+	ends  []string
+	// pauses is true for a job whose user suspends it once, when it runs, and resumes it.
+	pauses bool
+}
+
+// step takes one step with one object at a time, as users and the kubelet do.
+func (y play) step(ctx context.Context, c client.Client) (bool, error) {
 	var list corev1.PodList
 	if err := c.List(ctx, &list); err != nil {
 		return false, err
@@ -46,21 +55,58 @@ func kubelet(ctx context.Context, c client.Client) (bool, error) {
 		failed = failed || p.Status.Phase == corev1.PodFailed
 		if p.Status.Phase == "" {
 			p.Status.Phase = corev1.PodRunning
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 			return true, c.Status().Update(ctx, p)
 		}
 	}
-	if len(pods) < 3 || failed {
+	if y.pauses {
+		if did, err := y.pause(ctx, c, len(pods)); did || err != nil {
+			return did, err
+		}
+	}
+	if failed || len(pods) < y.size() {
 		return false, nil
 	}
-	if p := pods["digits-worker-0"]; p.Labels[names.Attempt] == "0" {
+	return y.end(ctx, c, pods)
+}
+
+func (y play) size() int {
+	n := 0
+	for _, r := range y.job.Spec.Roles {
+		n += int(*r.Replicas)
+	}
+	return n
+}
+
+// pause suspends a job that was never suspended, and resumes one that is.
+func (y play) pause(ctx context.Context, c client.Client, pods int) (bool, error) {
+	job := &v1alpha1.TrainingJob{}
+	if err := c.Get(ctx, key, job); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	switch paused := job.Spec.RunPolicy.Suspend != nil && *job.Spec.RunPolicy.Suspend; {
+	case !paused && pods == y.size() && job.Status.StartTime != nil && job.Status.Suspensions == 0:
+		job.Spec.RunPolicy.Suspend = new(true)
+	case paused && pods == 0 && job.Status.Suspensions == 1:
+		job.Spec.RunPolicy.Suspend = new(false)
+	default:
+		return false, nil
+	}
+	job.Generation++
+	return true, c.Update(ctx, job)
+}
+
+// end fails the pod that is to fail, or ends the next that is to end well.
+func (y play) end(ctx context.Context, c client.Client, pods map[string]*corev1.Pod) (bool, error) {
+	if p := pods[y.fails]; p != nil && p.Labels[names.Attempt] == "0" {
 		p.Status.Phase = corev1.PodFailed
 		p.Status.ContainerStatuses = []corev1.ContainerStatus{{
 			Name: "main", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}},
 		}}
 		return true, c.Status().Update(ctx, p)
 	}
-	for _, name := range []string{"digits-worker-0", "digits-worker-1", "digits-master-0"} {
-		if p := pods[name]; p.Status.Phase == corev1.PodRunning {
+	for _, name := range y.ends {
+		if p := pods[name]; p != nil && p.Status.Phase == corev1.PodRunning {
 			p.Status.Phase = corev1.PodSucceeded
 			return true, c.Status().Update(ctx, p)
 		}
@@ -68,28 +114,64 @@ func kubelet(ctx context.Context, c client.Client) (bool, error) {
 	return false, nil
 }
 
+func jobOf(framework v1alpha1.Framework, policy v1alpha1.RunPolicy, roles ...v1alpha1.Role) *v1alpha1.TrainingJob {
+	job := &v1alpha1.TrainingJob{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, Generation: 1}}
+	job.Spec = v1alpha1.TrainingJobSpec{Framework: framework, Roles: roles, RunPolicy: policy}
+	return job
+}
+
 func TestAnyFaultBetweenAnyTwoWritesEndsTheSame(t *testing.T) {
+	inOrder := []string{"digits-worker-0", "digits-worker-1", "digits-master-0"}
+	plays := map[string]play{
+		"a replica fails": {
+			job: jobOf(v1alpha1.PyTorch, v1alpha1.RunPolicy{}, role("Master", 1), role("Worker", 2)), fails: "digits-worker-0", ends: inOrder,
+		},
+		"a failure restarts the job": {
+			job: jobOf(v1alpha1.PyTorch, v1alpha1.RunPolicy{Restarts: v1alpha1.Restarts{Scope: v1alpha1.ScopeJob}},
+				role("Master", 1), role("Worker", 2)),
+			fails: "digits-worker-0", ends: inOrder,
+		},
+		"a launcher waits for its workers": {
+			job:  jobOf(v1alpha1.MPI, v1alpha1.RunPolicy{CleanPods: v1alpha1.CleanAll}, role("Launcher", 1), role("Worker", 2)),
+			ends: []string{"digits-launcher-0"}, fails: "digits-worker-1",
+		},
+		"a job is suspended and resumed": {
+			job: jobOf(v1alpha1.PyTorch, v1alpha1.RunPolicy{}, role("Master", 1), role("Worker", 2)), ends: inOrder, pauses: true,
+		},
+		"a finished job is deleted": {
+			job:  jobOf(v1alpha1.JAX, v1alpha1.RunPolicy{TTLSecondsAfterFinished: new(int32(0))}, role("Worker", 2)),
+			ends: inOrder[:2],
+		},
+	}
+	for name, y := range plays {
+		t.Run(name, func(t *testing.T) { faults(t, y) })
+	}
+}
+
+func faults(t *testing.T, y play) {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
-	job := &v1alpha1.TrainingJob{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, Generation: 1}}
-	job.Spec.Framework = v1alpha1.PyTorch
-	job.Spec.Roles = []v1alpha1.Role{role("Master", 1), role("Worker", 2)}
 	faulty.Run(t, faulty.Scenario{
-		Scheme:  scheme,
-		Kinds:   []client.ObjectList{&v1alpha1.TrainingJobList{}, &corev1.PodList{}, &corev1.ServiceList{}},
+		Scheme: scheme,
+		Kinds: []client.ObjectList{
+			&v1alpha1.TrainingJobList{}, &corev1.PodList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.SecretList{},
+		},
 		Indexes: map[string]client.IndexerFunc{index.OwnerUID: index.Values(index.OwnerUID)},
-		Objects: []client.Object{job},
+		Objects: []client.Object{y.job},
 		Start: func(c client.Client, live client.Reader, now clock.PassiveClock) faulty.Pass {
 			deps := engine.Deps{Client: c, Live: live, Recorder: events.NewFakeRecorder(1000), Clock: now}
-			r := engine.New(trainingjob.Name, trainingjob.Kind(), deps).ByName()
+			kind := trainingjob.Kind()
+			kind.Mint = nil // keys are random, and ends are compared
+			r := engine.New(trainingjob.Name, kind, deps).ByName()
 			return func(ctx context.Context) (ctrl.Result, error) {
 				return r.Reconcile(ctx, ctrl.Request{NamespacedName: key})
 			}
 		},
-		Others: kubelet,
+		Others: y.step,
 	})
 }

@@ -25,9 +25,6 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 		job.Status.Phase = v1alpha1.PhaseRejected
 		return
 	}
-	if suspended(job) {
-		forgetSuccesses(job, "")
-	}
 	s := look(job, w, now)
 	v, over := s.verdict()
 	if !over && !suspended(job) {
@@ -39,6 +36,10 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	s.times()
 	s.recordInPlace()
 	recount(s)
+	if suspended(job) && !over {
+		// Resumed, everything runs anew.
+		forgetSuccesses(job, "")
+	}
 	set(job, s.progress()...)
 	s.failure()
 	if over {
