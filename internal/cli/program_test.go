@@ -31,27 +31,42 @@ type said struct {
 	code     int
 }
 
+// openLog opens a log as a cluster does.
+type openLog = func(context.Context, string, string, *corev1.PodLogOptions) (io.ReadCloser, error)
+
 // call runs mill against a cluster with these objects and logs by pod.
 func call(t *testing.T, objects []client.Object, logs map[string]string, args ...string) said {
 	t.Helper()
-	var out, errs bytes.Buffer
-	p := &Program{
-		Name: "mill", In: strings.NewReader(""), Out: &out, Err: &errs,
-		Getenv: func(string) string { return "" }, Width: func(io.Writer) int { return 0 }, Now: func() time.Time { return noon },
-		Connect: func(Target) (*Cluster, error) {
-			scheme, err := newScheme()
-			if err != nil {
-				return nil, err
-			}
-			c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(newMapper()).WithObjects(objects...).
-				WithIndex(&v1alpha1.TrainingJob{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).Build()
-			return &Cluster{WithWatch: c, Namespace: "team", Logs: func(_ context.Context, _, pod string, _ *corev1.PodLogOptions) (io.ReadCloser, error) {
-				return io.NopCloser(strings.NewReader(logs[pod])), nil
-			}}, nil
-		},
+	open := func(_ context.Context, _, pod string, _ *corev1.PodLogOptions) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(logs[pod])), nil
 	}
-	code := p.Run(t.Context(), args)
+	return callOn(t, clusterOf(t, open, objects...), args...)
+}
+
+func callOn(t *testing.T, cluster *Cluster, args ...string) said {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := program(cluster, &out, &errs).Run(t.Context(), args)
 	return said{out.String(), errs.String(), code}
+}
+
+func program(cluster *Cluster, out, errs io.Writer) *Program {
+	return &Program{
+		Name: "mill", In: strings.NewReader(""), Out: out, Err: errs,
+		Getenv: func(string) string { return "" }, Width: func(io.Writer) int { return 0 }, Now: func() time.Time { return noon },
+		Connect: func(Target) (*Cluster, error) { return cluster, nil },
+	}
+}
+
+func clusterOf(t *testing.T, logs openLog, objects ...client.Object) *Cluster {
+	t.Helper()
+	scheme, err := newScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(newMapper()).WithObjects(objects...).
+		WithIndex(&v1alpha1.TrainingJob{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).Build()
+	return &Cluster{WithWatch: c, Namespace: "team", Logs: logs}
 }
 
 func job(conditions ...metav1.Condition) *v1alpha1.TrainingJob {

@@ -200,6 +200,7 @@ func (l *progressLine) change(text string) {
 func (l *progressLine) end() {
 	if l.width > 0 && l.last != "" {
 		fmt.Fprintln(l.out)
+		l.last = ""
 	}
 }
 
