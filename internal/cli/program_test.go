@@ -137,13 +137,24 @@ func TestWaitEndsWithACodeScriptsCanRead(t *testing.T) {
 		wantCode int
 		wantErr  string
 	}{
-		"a job that has succeeded":           {[]client.Object{ended("True")}, nil, ExitOK, ""},
-		"a job that has failed":              {[]client.Object{ended("False")}, nil, ExitFailed, "Pod digits-worker-0 failed."},
-		"a failed job that was to finish":    {[]client.Object{ended("False")}, []string{"--for", "finished"}, ExitOK, ""},
-		"no such job":                        {nil, nil, ExitNotFound, "there is no trainingjob"},
-		"a job that takes too long":          {[]client.Object{job()}, []string{"--timeout", "10ms"}, ExitTimeout, "within 10ms"},
-		"something that cannot be awaited":   {[]client.Object{job()}, []string{"--for", "luck"}, ExitError, "must be one of succeeded, running, finished"},
-		"an argument that is not understood": {nil, []string{"--no-such-flag"}, ExitError, "unknown flag"},
+		"a job that has succeeded":        {[]client.Object{ended("True")}, nil, ExitOK, ""},
+		"a job that has failed":           {[]client.Object{ended("False")}, nil, ExitFailed, "Pod digits-worker-0 failed."},
+		"a failed job that was to finish": {[]client.Object{ended("False")}, []string{"--for", "finished"}, ExitOK, ""},
+		"a refusal that may pass": {
+			[]client.Object{job(metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: "False", Message: "The webhook is away."})},
+			[]string{"--timeout", "10ms"}, ExitTimeout, "The webhook is away.",
+		},
+		"a job that cannot go on": {
+			[]client.Object{job(
+				metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: "False"},
+				metav1.Condition{Type: v1alpha1.ConditionStalled, Status: "True", Message: "Rename the job."},
+			)}, nil, ExitFailed, "digits cannot go on: Rename the job.",
+		},
+		"a stall of the spec before this one": {[]client.Object{outdated()}, []string{"--timeout", "10ms"}, ExitTimeout, "within 10ms"},
+		"no such job":                         {nil, nil, ExitNotFound, "there is no trainingjob"},
+		"a job that takes too long":           {[]client.Object{job()}, []string{"--timeout", "10ms"}, ExitTimeout, "within 10ms"},
+		"something that cannot be awaited":    {[]client.Object{job()}, []string{"--for", "luck"}, ExitError, "must be one of succeeded, running, finished"},
+		"an argument that is not understood":  {nil, []string{"--no-such-flag"}, ExitError, "unknown flag"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -153,6 +164,13 @@ func TestWaitEndsWithACodeScriptsCanRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// outdated is a job that was corrected after it could not go on.
+func outdated() *v1alpha1.TrainingJob {
+	j := job(metav1.Condition{Type: v1alpha1.ConditionStalled, Status: "True", Message: "Rename the job."})
+	j.Generation, j.Status.ObservedGeneration = 2, 1
+	return j
 }
 
 func TestTopSaysWhatItCannotKnow(t *testing.T) {

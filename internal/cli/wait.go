@@ -54,7 +54,7 @@ func newWait(p *Program) *cobra.Command {
 		Long: `Wait until a job has succeeded (the default), runs with all its pods, or has finished either way.
 
 On a terminal one line shows where the job is; elsewhere every change is a line of its own. A job that
-fails, or that Millrace refuses, ends the wait at once.`,
+fails, or that cannot go on without somebody's help, ends the wait at once.`,
 		Example: `  mill wait digits --timeout 30m
   mill wait digits --for running && mill logs digits -f`,
 		Args:              cobra.ExactArgs(1),
@@ -136,8 +136,8 @@ func (to waiting) decide(job *v1alpha1.TrainingJob) (bool, error) {
 		return true, nil
 	case finished(job):
 		return true, exit{code: ExitFailed, err: fmt.Errorf("%s failed: %s", job.Name, failureText(job))}
-	case rejected(job):
-		return true, exit{code: ExitFailed, err: fmt.Errorf("%s is refused: %s", job.Name, condition(job, v1alpha1.ConditionAccepted).Message)}
+	case stalled(job):
+		return true, exit{code: ExitFailed, err: fmt.Errorf("%s cannot go on: %s", job.Name, condition(job, v1alpha1.ConditionStalled).Message)}
 	}
 	return false, nil
 }
