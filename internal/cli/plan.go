@@ -96,9 +96,6 @@ func (p *plan) write(children []child) error {
 		for i, c := range children {
 			objects[i] = c.object
 		}
-		if len(objects) == 0 {
-			return nil
-		}
 		return writeObjects(p.Out, p.format, objects)
 	}
 	t := table{header: []string{"KIND", "NAMESPACE", "NAME", "VERB", "FOR"}}
