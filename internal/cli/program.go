@@ -53,20 +53,28 @@ func Main(args []string) int {
 	// What client-go has to say is for developers; what matters comes back as an error.
 	klog.SetLogger(logr.Discard())
 	ctrl.SetLogger(logr.Discard())
+	name, rest := called(args)
 	p := &Program{
-		Name: programName(args[0]),
+		Name: name,
 		In:   os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Getenv: os.Getenv, Width: terminalWidth, Now: time.Now, Connect: connect,
 	}
-	return p.Run(ctx, args[1:])
+	return p.Run(ctx, rest)
 }
 
-// programName is how the user called mill: kubectl runs a plug-in by the name kubectl-mill.
-func programName(path string) string {
-	if strings.HasPrefix(filepath.Base(path), "kubectl-") {
-		return "kubectl mill"
+// completer is the program kubectl asks for completions of its plug-in kubectl-mill.
+const completer = "kubectl_complete-mill"
+
+// called is how the user called mill, and with which arguments: kubectl runs a plug-in by the name kubectl-mill.
+func called(args []string) (name string, rest []string) {
+	file := filepath.Base(args[0])
+	switch {
+	case strings.TrimSuffix(file, ".exe") == completer:
+		return "kubectl mill", append([]string{cobra.ShellCompRequestCmd}, args[1:]...)
+	case strings.HasPrefix(file, "kubectl-"):
+		return "kubectl mill", args[1:]
 	}
-	return "mill"
+	return "mill", args[1:]
 }
 
 // terminalWidth is 0 for what is not a terminal.

@@ -203,3 +203,33 @@ spec: {framework: MPI, roles: [{name: Launcher, template: {spec: {containers: [{
 		t.Errorf("want the good document planned and the bad one told, got %+v", got)
 	}
 }
+
+func TestProgramIsWhatItIsCalled(t *testing.T) {
+	cases := map[string]struct {
+		args     []string
+		wantName string
+		wantRest []string
+	}{
+		"by itself":                 {[]string{"/usr/bin/mill", "get"}, "mill", []string{"get"}},
+		"as a plug-in of kubectl":   {[]string{"/usr/bin/kubectl-mill", "get"}, "kubectl mill", []string{"get"}},
+		"for completions":           {[]string{"/usr/bin/kubectl_complete-mill", "get", "d"}, "kubectl mill", []string{"__complete", "get", "d"}},
+		"for completions, Windows":  {[]string{"kubectl_complete-mill.exe", ""}, "kubectl mill", []string{"__complete", ""}},
+		"for completions of itself": {[]string{"mill", "__complete", ""}, "mill", []string{"__complete", ""}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			name, rest := called(tc.args)
+			if diff := cmp.Diff(tc.wantRest, rest); diff != "" || name != tc.wantName {
+				t.Errorf("called %q, arguments (-want +got):\n%s", name, diff)
+			}
+		})
+	}
+}
+
+func TestCompletionIsWhatKubectlReads(t *testing.T) {
+	_, rest := called([]string{"kubectl_complete-mill", "logs", "di"})
+	got := call(t, []client.Object{job()}, nil, rest...)
+	if want := "digits\n:4\n"; got.out != want || got.code != ExitOK {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+}
