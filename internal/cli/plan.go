@@ -145,6 +145,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		p.problems = append(p.problems, refusal.Problems(o)...)
 		return
 	}
+	p.notes = append(p.notes, suspension(o, stored)...)
 	answer, err := of(stored, p.now)
 	if err != nil {
 		p.problems = append(p.problems, o.Problem("", err.Error()))

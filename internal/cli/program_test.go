@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -177,30 +176,6 @@ func TestTopSaysWhatItCannotKnow(t *testing.T) {
 	got := call(t, []client.Object{job(), pod("master", "0")}, nil, "top", "digits")
 	if got.code != ExitOK || !strings.Contains(got.out, "digits-master-0") {
 		t.Errorf("got %+v", got)
-	}
-}
-
-func TestPlanNeedsNoCluster(t *testing.T) {
-	file := t.TempDir() + "/job.yaml"
-	text := `apiVersion: millrace.dev/v1alpha1
-kind: TrainingJob
-metadata: {name: digits}
-spec:
-  framework: PyTorch
-  roles:
-  - {name: Master, template: {spec: {containers: [{name: pytorch, image: "digits:1"}]}}}
----
-apiVersion: millrace.dev/v1alpha1
-kind: TrainingJob
-metadata: {name: dig.its}
-spec: {framework: MPI, roles: [{name: Launcher, template: {spec: {containers: [{name: a, image: b}]}}}]}
-`
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got := call(t, nil, nil, "plan", "-f", file, "-o", "table")
-	if got.code != ExitError || !strings.Contains(got.out, "digits-master-0") || !strings.Contains(got.err, "without dots") {
-		t.Errorf("want the good document planned and the bad one told, got %+v", got)
 	}
 }
 
