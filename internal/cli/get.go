@@ -66,7 +66,7 @@ func nameOf(args []string) (string, error) {
 	case 0:
 		return "", nil
 	case 1:
-		return strings.TrimPrefix(args[0], "trainingjob/"), nil
+		return jobName(args[0]), nil
 	}
 	return "", usagef("unknown kind %q; known: %s", args[0], strings.Join(kindWords, ", "))
 }

@@ -45,9 +45,9 @@ opened again where they broke, until the job has finished.`,
 		Example: `  mill logs digits
   mill logs digits -f
   mill logs digits --role Worker --index 1 --previous`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneJob,
 		ValidArgsFunction: p.completeJob,
-		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args[0]) },
+		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), jobName(args[0])) },
 	}
 	f := c.Flags()
 	f.BoolVarP(&cmd.follow, "follow", "f", false, "go on until the job has finished")
@@ -64,8 +64,8 @@ opened again where they broke, until the job has finished.`,
 }
 
 func (l *logs) run(ctx context.Context, name string) error {
-	if l.follow && l.previous {
-		return usagef("--previous is a log that has ended: leave out -f")
+	if err := l.sensible(); err != nil {
+		return err
 	}
 	var err error
 	if l.cluster, err = l.connect(); err != nil {
@@ -85,6 +85,21 @@ func (l *logs) run(ctx context.Context, name string) error {
 		return l.goOn(ctx)
 	}
 	return l.printAll(ctx)
+}
+
+// sensible refuses flags that mean nothing.
+func (l *logs) sensible() error {
+	switch {
+	case l.follow && l.previous:
+		return usagef("--previous is a log that has ended: leave out -f")
+	case l.index < -1:
+		return usagef("--index %d: indexes count from 0", l.index)
+	case l.tail < -1:
+		return usagef("--tail %d: must be a number of lines, or -1 for all", l.tail)
+	case l.since < 0:
+		return usagef("--since %s: must not be negative", l.since)
+	}
+	return nil
 }
 
 // known refuses a role or a container that the job has not, rather than print nothing.

@@ -40,7 +40,7 @@ planned; the exit code is then 1. Objects of other groups are passed over.`,
 		Example: `  mill plan -f job.yaml
   mill plan -f manifests/ -o table
   kustomize build . | mill plan -f - -n team-a`,
-		Args: cobra.NoArgs,
+		Args: onlyFiles,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
 	cmd.addFiles(c)

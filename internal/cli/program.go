@@ -129,8 +129,11 @@ It plans and converts manifests without a cluster, and shows, follows and waits 
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: p.Name},
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		SuggestionsMinimumDistance: 2,
+
+		Args: noSuchCommand,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
@@ -142,6 +145,7 @@ It plans and converts manifests without a cluster, and shows, follows and waits 
 		newPlan(p), newConvert(p), newGet(p), newLogs(p), newWait(p), newTop(p), newVersion(p),
 	)
 	p.completeFlags(root)
+	completeShells(root)
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

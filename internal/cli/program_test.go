@@ -179,6 +179,39 @@ func TestTopSaysWhatItCannotKnow(t *testing.T) {
 	}
 }
 
+func TestWrongUsageSaysWhatIsRight(t *testing.T) {
+	cases := map[string]struct{ args, want string }{
+		"no job":                  {"logs", "mill: name a job; \"mill get\" lists them\nSee \"mill logs --help\".\n"},
+		"two jobs":                {"wait a b", "mill: one job at a time, not a and b\nSee \"mill wait --help\".\n"},
+		"two jobs at the top":     {"top a b", "mill: one job at a time, not a and b\nSee \"mill top --help\".\n"},
+		"a file without -f":       {"plan job.yaml", "mill: files are named with -f: -f job.yaml\nSee \"mill plan --help\".\n"},
+		"a command with a typo":   {"wiat", "mill: unknown command \"wiat\": did you mean wait?\nSee \"mill --help\".\n"},
+		"a shell nobody uses":     {"completion tcsh", "mill: name a shell: bash, fish, powershell, zsh\nSee \"mill completion --help\".\n"},
+		"an index below zero":     {"logs a --index -3", "mill: --index -3: indexes count from 0\nSee \"mill logs --help\".\n"},
+		"a tail below zero":       {"logs a --tail -3", "mill: --tail -3: must be a number of lines, or -1 for all\nSee \"mill logs --help\".\n"},
+		"a time that has not yet": {"logs a --since -1s", "mill: --since -1s: must not be negative\nSee \"mill logs --help\".\n"},
+		"an end before the start": {"wait a --timeout -5s", "mill: --timeout -5s: must not be negative; 0 waits for ever\nSee \"mill wait --help\".\n"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := call(t, nil, nil, strings.Fields(tc.args)...)
+			if diff := cmp.Diff(said{err: tc.want, code: ExitError}, got, cmp.AllowUnexported(said{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestJobsMayBeNamedWithTheirKind(t *testing.T) {
+	for _, command := range []string{"get", "logs", "wait --for finished", "top"} {
+		args := append(strings.Fields(command), "tj/digits")
+		got := call(t, []client.Object{job(metav1.Condition{Type: v1alpha1.ConditionSucceeded, Status: "True"})}, nil, args...)
+		if got.code != ExitOK {
+			t.Errorf("mill %s: %+v", strings.Join(args, " "), got)
+		}
+	}
+}
+
 func TestProgramIsWhatItIsCalled(t *testing.T) {
 	cases := map[string]struct {
 		args     []string

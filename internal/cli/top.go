@@ -43,9 +43,11 @@ it is not known.`,
 		Example: `  mill top
   mill top digits
   mill top -A -o json | jq '.items[] | {pod, memory: .usage.memory}'`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              atMostOneJob,
 		ValidArgsFunction: p.completeJob,
-		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), strings.Join(args, "")) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return cmd.run(c.Context(), jobName(strings.Join(args, "")))
+		},
 	}
 	c.Flags().BoolVarP(&cmd.all, "all-namespaces", "A", false, "show jobs of all namespaces")
 	addFormat(c, &cmd.format)

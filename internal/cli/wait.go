@@ -59,9 +59,9 @@ fails, or that cannot go on without somebody's help, ends the wait at once. With
 job is printed as the wait has left it, and progress goes to standard error.`,
 		Example: `  mill wait digits --timeout 30m
   mill wait digits --for running && mill logs digits -f`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneJob,
 		ValidArgsFunction: p.completeJob,
-		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args[0]) },
+		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), jobName(args[0])) },
 	}
 	c.Flags().StringVar(&cmd.goal, "for", "succeeded", "what to wait for: "+strings.Join(goalNames(), ", "))
 	c.Flags().DurationVar(&cmd.timeout, "timeout", 0, "how long to wait, such as 10m; 0 waits for ever")
@@ -74,6 +74,9 @@ func (w *wait) run(ctx context.Context, name string) error {
 	i := slices.Index(goalNames(), w.goal)
 	if i < 0 {
 		return usagef("--for %s: must be one of %s", w.goal, strings.Join(goalNames(), ", "))
+	}
+	if w.timeout < 0 {
+		return usagef("--timeout %s: must not be negative; 0 waits for ever", w.timeout)
 	}
 	cluster, err := w.connect()
 	if err != nil {
