@@ -141,7 +141,8 @@ func TestWaitEndsWithACodeScriptsCanRead(t *testing.T) {
 		"a failed job that was to finish": {[]client.Object{ended("False")}, []string{"--for", "finished"}, ExitOK, ""},
 		"a refusal that may pass": {
 			[]client.Object{job(metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: "False", Message: "The webhook is away."})},
-			[]string{"--timeout", "10ms"}, ExitTimeout, "The webhook is away.",
+			[]string{"--timeout", "10ms"},
+			ExitTimeout, "The webhook is away.",
 		},
 		"a job that cannot go on": {
 			[]client.Object{job(
