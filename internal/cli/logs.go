@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -168,20 +169,17 @@ func (l *logs) printAll(ctx context.Context) error {
 	}
 	var lines []line
 	var notes, faults []string
-	for i := range pods {
-		p := &pods[i]
-		if why := l.silence(p); why != "" {
-			notes = append(notes, p.Name+" "+why)
-			continue
+	for i, found := range l.readAll(ctx, pods) {
+		lines = append(lines, found.lines...)
+		if found.silence != "" {
+			notes = append(notes, pods[i].Name+" "+found.silence)
 		}
-		from := l.logOf(p)
-		err := from.read(ctx, reading{previous: l.previous}, func(found line) { lines = append(lines, found) })
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if found.err != nil {
+			faults = append(faults, fmt.Sprintf("the log of %s cannot be read: %s", pods[i].Name, unreadable(found.err)))
 		}
-		if err != nil {
-			faults = append(faults, fmt.Sprintf("the log of %s cannot be read: %s", p.Name, unreadable(err)))
-		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	for _, found := range lines {
@@ -191,6 +189,41 @@ func (l *logs) printAll(ctx context.Context) error {
 		l.printer.say("No pod of %s%s. %s", l.job.Name, l.choice(), saying(l.job))
 	}
 	return l.missing(notes, faults)
+}
+
+// readAtOnce is how many logs are read at the same time.
+const readAtOnce = 16
+
+// harvest is what was read of a log, and why it is not all.
+type harvest struct {
+	lines   []line
+	silence string
+	err     error
+}
+
+func (l *logs) readAll(ctx context.Context, pods []corev1.Pod) []harvest {
+	found := make([]harvest, len(pods))
+	var all sync.WaitGroup
+	free := make(chan struct{}, readAtOnce)
+	for i := range pods {
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			found[i] = l.readOne(ctx, &pods[i])
+		})
+	}
+	all.Wait()
+	return found
+}
+
+func (l *logs) readOne(ctx context.Context, p *corev1.Pod) harvest {
+	if why := l.silence(p); why != "" {
+		return harvest{silence: why}
+	}
+	var found harvest
+	log := l.logOf(p)
+	found.err = log.read(ctx, reading{previous: l.previous}, func(l line) { found.lines = append(found.lines, l) })
+	return found
 }
 
 // choice words what the flags choose.
