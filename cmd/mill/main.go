@@ -1,7 +1,8 @@
 // Copyright The Millrace Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command mill is the command line of Millrace. As kubectl-mill on the PATH it is also "kubectl mill".
+// Command mill is the command line of Millrace. As kubectl-mill on the PATH it is also "kubectl mill", and as
+// kubectl_complete-mill what kubectl asks for its completions.
 package main
 
 import (

@@ -120,7 +120,7 @@ func (c *Cluster) job(ctx context.Context, name string) (*v1alpha1.TrainingJob, 
 }
 
 func (c *Cluster) noSuchJob(name string) error {
-	return exit{code: ExitNotFound, err: fmt.Errorf("there is no trainingjob %q in namespace %q", name, c.Namespace)}
+	return exit{code: ExitNotFound, err: fmt.Errorf("there is no trainingjob %q in namespace %q; -n names another namespace", name, c.Namespace)}
 }
 
 // isMissing is true when an object is not there, and false when its kind is not.

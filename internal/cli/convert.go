@@ -46,7 +46,7 @@ from being converted, and makes the exit code 1.`,
 		Example: `  mill convert -f pytorchjob.yaml
   mill convert -f manifests/ --strict > millrace.yaml
   kubectl get pytorchjobs -o yaml | mill convert -f - | mill plan -f -`,
-		Args: cobra.NoArgs,
+		Args: onlyFiles,
 		RunE: func(*cobra.Command, []string) error { return cmd.run() },
 	}
 	cmd.addFiles(c)

@@ -14,7 +14,7 @@ const (
 	ExitOK = 0
 	// ExitError: anything that has no code of its own.
 	ExitError = 1
-	// ExitFailed: the job has failed, or Millrace refuses it.
+	// ExitFailed: the job has failed, or cannot go on without somebody's help.
 	ExitFailed = 2
 	// ExitTimeout: what was waited for has not come true in time.
 	ExitTimeout = 3
@@ -28,7 +28,7 @@ const exitCodes = `
 Exit codes:
   0    done, or come true
   1    wrong usage, an invalid manifest, or any other error
-  2    the job has failed or is refused
+  2    the job has failed, or cannot go on without help
   3    not come true in time
   4    no such job
   130  interrupted

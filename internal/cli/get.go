@@ -34,7 +34,9 @@ func newGet(p *Program) *cobra.Command {
 		Use:   "get [trainingjob|tj|all] [NAME]",
 		Short: "List jobs, or show one with its timeline and the cause of its failure",
 		Long: `List jobs, or show one: its timeline, its roles and pods, its conditions and, when something
-failed, the root cause with the last lines the failing container wrote.`,
+failed, the root cause with the last lines the failing container wrote.
+
+With -o yaml or json a list of jobs is one List, even of one; with NAME it is the object, as in kubectl.`,
 		Example: `  mill get
   mill get digits
   mill get tj digits -o yaml
@@ -64,7 +66,7 @@ func nameOf(args []string) (string, error) {
 	case 0:
 		return "", nil
 	case 1:
-		return strings.TrimPrefix(args[0], "trainingjob/"), nil
+		return jobName(args[0]), nil
 	}
 	return "", usagef("unknown kind %q; known: %s", args[0], strings.Join(kindWords, ", "))
 }
@@ -88,7 +90,7 @@ func (g *get) run(ctx context.Context, name string) error {
 		return err
 	}
 	if g.format != asTable {
-		return writeObjects(g.Out, g.format, pointers(jobs.Items))
+		return writeList(g.Out, g.format, pointers(jobs.Items))
 	}
 	if len(jobs.Items) == 0 {
 		fmt.Fprintln(g.Err, "No jobs"+g.place(cluster)+".")
@@ -154,7 +156,7 @@ func (g *get) one(ctx context.Context, cluster *Cluster, name string) error {
 	}
 	if g.format != asTable {
 		setKind(job)
-		return writeObjects(g.Out, g.format, []runtime.Object{job})
+		return writeObject(g.Out, g.format, job)
 	}
 	var pods corev1.PodList
 	if err := cluster.List(ctx, &pods, podsOf(job)...); err != nil {
@@ -197,7 +199,7 @@ func (g *get) show(lines *liveTable, job *v1alpha1.TrainingJob, deleted bool) er
 		if g.format == asYAML {
 			fmt.Fprintln(g.Out, "---")
 		}
-		return writeObjects(g.Out, g.format, []runtime.Object{job})
+		return writeObject(g.Out, g.format, job)
 	}
 	row := g.row(job)
 	if deleted {

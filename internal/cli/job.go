@@ -54,9 +54,9 @@ func succeeded(job *v1alpha1.TrainingJob) bool {
 	return condition(job, v1alpha1.ConditionSucceeded).Status == metav1.ConditionTrue
 }
 
-// rejected is true when Millrace will not run the job as it is.
-func rejected(job *v1alpha1.TrainingJob) bool {
-	return observed(job) && condition(job, v1alpha1.ConditionAccepted).Status == metav1.ConditionFalse
+// stalled is true when the job, as it is now, needs the help of somebody.
+func stalled(job *v1alpha1.TrainingJob) bool {
+	return observed(job) && condition(job, v1alpha1.ConditionStalled).Status == metav1.ConditionTrue
 }
 
 // started is true once every pod of the job has run at the same time, or the job got to its end without.

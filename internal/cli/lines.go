@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
 // line is one line of one replica's log.
@@ -23,15 +25,40 @@ type line struct {
 type linePrinter struct {
 	painter
 	mu         sync.Mutex
-	out        io.Writer
+	out, err   io.Writer
 	timestamps bool
 	width      int
 	colours    map[string]int
+	// progress tells what the job is doing until the first line of a log does; nil from then on.
+	progress *progressLine
+}
+
+// show tells where the job is, as long as there is no line to print.
+func (p *linePrinter) show(job *v1alpha1.TrainingJob) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.progress != nil {
+		p.progress.show(job)
+	}
+}
+
+// say writes a line that is not of a log.
+func (p *linePrinter) say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.progress != nil {
+		p.progress.end()
+	}
+	fmt.Fprintf(p.err, format+"\n", args...)
 }
 
 func (p *linePrinter) print(l line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.progress != nil {
+		p.progress.end()
+		p.progress = nil
+	}
 	prefix := p.paint(p.colour(l.replica), fmt.Sprintf("%-*s |", p.width, l.replica))
 	if p.timestamps {
 		prefix += " " + l.stamp
@@ -48,12 +75,12 @@ func (p *linePrinter) colour(replica string) int {
 	return p.colours[replica]
 }
 
-// scan calls each for every line, however long.
-func scan(r io.Reader, each func(string)) error {
+// scan calls each for every line, however long; for the last one only if it ends, or the end is that of everything.
+func scan(r io.Reader, whole bool, each func(string)) error {
 	in := bufio.NewReader(r)
 	for {
 		text, err := in.ReadString('\n')
-		if text != "" {
+		if err == nil || text != "" && whole && errors.Is(err, io.EOF) {
 			each(strings.TrimRight(text, "\r\n"))
 		}
 		if errors.Is(err, io.EOF) {

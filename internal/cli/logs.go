@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/names"
@@ -38,15 +37,18 @@ func newLogs(p *Program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logs JOB",
 		Short: "Print the logs of all replicas of a job, each line with its replica",
-		Long: `Print the logs of all replicas of a job, in the order in which the lines were written.
+		Long: `Print the logs of all replicas of a job, in the order in which the lines were written. A replica that
+has not started is told of on standard error; one whose log cannot be read as well, with exit code 1
+once everything else is printed.
 
-With -f it goes on: replicas that start later or again are joined, until the job has finished.`,
+With -f it goes on: replicas that start later or again are joined, and connections that break are
+opened again where they broke, until the job has finished.`,
 		Example: `  mill logs digits
   mill logs digits -f
   mill logs digits --role Worker --index 1 --previous`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneJob,
 		ValidArgsFunction: p.completeJob,
-		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args[0]) },
+		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), jobName(args[0])) },
 	}
 	f := c.Flags()
 	f.BoolVarP(&cmd.follow, "follow", "f", false, "go on until the job has finished")
@@ -63,8 +65,8 @@ With -f it goes on: replicas that start later or again are joined, until the job
 }
 
 func (l *logs) run(ctx context.Context, name string) error {
-	if l.follow && l.previous {
-		return usagef("--previous is a log that has ended: leave out -f")
+	if err := l.sensible(); err != nil {
+		return err
 	}
 	var err error
 	if l.cluster, err = l.connect(); err != nil {
@@ -73,28 +75,81 @@ func (l *logs) run(ctx context.Context, name string) error {
 	if l.job, err = l.cluster.job(ctx, name); err != nil {
 		return err
 	}
-	if err := l.known(); err != nil {
+	if err := l.known(ctx); err != nil {
 		return err
 	}
 	l.printer = &linePrinter{
-		painter: painter(l.colour(l.Out)), out: l.Out, timestamps: l.timestamps, width: l.prefixWidth(), colours: map[string]int{},
+		painter: painter(l.colour(l.Out)), out: l.Out, err: l.Err,
+		timestamps: l.timestamps, width: l.prefixWidth(), colours: map[string]int{},
 	}
 	if l.follow && !finished(l.job) {
-		return l.followAll(ctx)
+		return l.goOn(ctx)
 	}
 	return l.printAll(ctx)
 }
 
-// known refuses a role that the job has not, rather than print nothing.
-func (l *logs) known() error {
-	var roles []string
-	for _, r := range l.job.Spec.Roles {
-		if l.role == "" || strings.EqualFold(r.Name, l.role) {
-			return nil
-		}
-		roles = append(roles, r.Name)
+// sensible refuses flags that mean nothing.
+func (l *logs) sensible() error {
+	switch {
+	case l.follow && l.previous:
+		return usagef("--previous is a log that has ended: leave out -f")
+	case l.index < -1:
+		return usagef("--index %d: indexes count from 0", l.index)
+	case l.tail < -1:
+		return usagef("--tail %d: must be a number of lines, or -1 for all", l.tail)
+	case l.since < 0:
+		return usagef("--since %s: must not be negative", l.since)
 	}
-	return usagef("--role %s: the roles of %s are %s", l.role, l.job.Name, strings.Join(roles, ", "))
+	return nil
+}
+
+// known refuses a role or a container that the job has not, rather than print nothing.
+func (l *logs) known(ctx context.Context) error {
+	var roles, containers []string
+	for _, r := range l.job.Spec.Roles {
+		roles = append(roles, r.Name)
+		if l.role == "" || strings.EqualFold(r.Name, l.role) {
+			containers = append(containers, containersOf(&r.Template.Spec)...)
+		}
+	}
+	if l.role != "" && !slices.ContainsFunc(roles, func(r string) bool { return strings.EqualFold(r, l.role) }) {
+		return usagef("--role %s: the roles of %s are %s", l.role, l.job.Name, strings.Join(roles, ", "))
+	}
+	if l.container == "" || slices.Contains(containers, l.container) {
+		return nil
+	}
+	// Others may have put containers into the pods.
+	pods, err := l.pods(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range pods {
+		containers = append(containers, containersOf(&pods[i].Spec)...)
+	}
+	if slices.Contains(containers, l.container) {
+		return nil
+	}
+	slices.Sort(containers)
+	return usagef("--container %s: the containers of %s are %s", l.container, l.job.Name, strings.Join(slices.Compact(containers), ", "))
+}
+
+// pods are the replicas the flags choose.
+func (l *logs) pods(ctx context.Context) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	err := l.cluster.List(ctx, &pods, podsOf(l.job)...)
+	return slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return !l.chosen(&p) }), err
+}
+
+// chosen is true for a replica that the flags choose.
+func (l *logs) chosen(p *corev1.Pod) bool {
+	return (l.role == "" || p.Labels[names.Role] == names.Lower(l.role)) && (l.index < 0 || indexOf(p) == l.index)
+}
+
+func (l *logs) containerOf(p *corev1.Pod) string {
+	if l.container != "" {
+		return l.container
+	}
+	return mainContainer(l.job, p)
 }
 
 // prefixWidth fits the longest replica of the job.
@@ -106,155 +161,96 @@ func (l *logs) prefixWidth() int {
 	return width
 }
 
-// printAll prints what there is, in the order in which it was written.
+// printAll prints what there is, in the order in which it was written, and then says what there is not.
 func (l *logs) printAll(ctx context.Context) error {
-	var pods corev1.PodList
-	if err := l.cluster.List(ctx, &pods, podsOf(l.job)...); err != nil {
+	pods, err := l.pods(ctx)
+	if err != nil {
 		return err
 	}
 	var lines []line
-	read := 0
-	for i := range pods.Items {
-		p := &pods.Items[i]
-		if !l.readable(p) {
-			continue
+	var notes, faults []string
+	for i, found := range l.readAll(ctx, pods) {
+		lines = append(lines, found.lines...)
+		if found.silence != "" {
+			notes = append(notes, pods[i].Name+" "+found.silence)
 		}
-		read++
-		if err := l.stream(ctx, p, func(found line) { lines = append(lines, found) }); err != nil {
-			return err
+		if found.err != nil {
+			faults = append(faults, fmt.Sprintf("the log of %s cannot be read: %s", pods[i].Name, unreadable(found.err)))
 		}
 	}
-	if read == 0 {
-		fmt.Fprintf(l.Err, "No such replica of %s has a log. %s\n", l.job.Name, saying(l.job))
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	for _, found := range lines {
 		l.printer.print(found)
 	}
+	if len(pods) == 0 {
+		l.printer.say("No pod of %s%s. %s", l.job.Name, l.choice(), saying(l.job))
+	}
+	return l.missing(notes, faults)
+}
+
+// readAtOnce is how many logs are read at the same time.
+const readAtOnce = 16
+
+// harvest is what was read of a log, and why it is not all.
+type harvest struct {
+	lines   []line
+	silence string
+	err     error
+}
+
+func (l *logs) readAll(ctx context.Context, pods []corev1.Pod) []harvest {
+	found := make([]harvest, len(pods))
+	var all sync.WaitGroup
+	free := make(chan struct{}, readAtOnce)
+	for i := range pods {
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			found[i] = l.readOne(ctx, &pods[i])
+		})
+	}
+	all.Wait()
+	return found
+}
+
+func (l *logs) readOne(ctx context.Context, p *corev1.Pod) harvest {
+	if why := l.silence(p); why != "" {
+		return harvest{silence: why}
+	}
+	var found harvest
+	log := l.logOf(p)
+	found.err = log.read(ctx, reading{previous: l.previous}, func(l line) { found.lines = append(found.lines, l) })
+	return found
+}
+
+// choice words what the flags choose.
+func (l *logs) choice() string {
+	var parts []string
+	if l.role != "" {
+		parts = append(parts, "of role "+l.role)
+	}
+	if l.index >= 0 {
+		parts = append(parts, fmt.Sprintf("of index %d", l.index))
+	}
+	if len(parts) == 0 {
+		return " is there"
+	}
+	return " is " + strings.Join(parts, " and ")
+}
+
+// missing says what could not be printed. Only a log that is there and cannot be read is an error.
+func (l *logs) missing(notes, faults []string) error {
+	for _, note := range notes {
+		l.printer.say("note: %s", note)
+	}
+	for _, fault := range faults {
+		l.printer.say("%s: %s", l.Name, fault)
+	}
+	if len(faults) > 0 {
+		return exit{code: ExitError}
+	}
 	return nil
-}
-
-// lastWords is how long logs may take to end once the job has.
-const lastWords = 3 * time.Second
-
-// followAll prints lines as they come. A container is joined when it runs or has run, once for each start.
-func (l *logs) followAll(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	pods, err := l.cluster.changes(ctx, &corev1.PodList{}, podsOf(l.job)...)
-	if err != nil {
-		return err
-	}
-	jobs, err := l.cluster.jobChanges(ctx, l.job.Name)
-	if err != nil {
-		return err
-	}
-	joined := map[string]bool{}
-	var open sync.WaitGroup
-	for {
-		select {
-		case c, more := <-pods:
-			if !more {
-				return ctx.Err()
-			}
-			if p, isPod := c.object.(*corev1.Pod); isPod && !c.deleted {
-				l.join(ctx, p, joined, &open)
-			}
-		case c, more := <-jobs:
-			job, isJob := c.object.(*v1alpha1.TrainingJob)
-			if !more || c.deleted || isJob && finished(job) {
-				await(ctx, &open, lastWords)
-				return l.ended(job)
-			}
-		}
-	}
-}
-
-// ended says how the job that was followed ended.
-func (l *logs) ended(job *v1alpha1.TrainingJob) error {
-	if job != nil && finished(job) {
-		fmt.Fprintf(l.Err, "%s %s after %s. %s\n", job.Name, strings.ToLower(phase(job)), short(lasted(job, l.Now())), saying(job))
-	}
-	return nil
-}
-
-// join follows a container from its start, once.
-func (l *logs) join(ctx context.Context, p *corev1.Pod, joined map[string]bool, open *sync.WaitGroup) {
-	start := fmt.Sprintf("%s/%d", p.UID, containerRestarts(p))
-	if joined[start] || !l.readable(p) {
-		return
-	}
-	joined[start] = true
-	open.Go(func() {
-		if err := l.stream(ctx, p, l.printer.print); err != nil && ctx.Err() == nil {
-			fmt.Fprintf(l.Err, "note: the log of %s broke off: %s\n", p.Name, explain(err))
-		}
-	})
-}
-
-// await waits for logs to end, but not for ever: a pod may outlive its job.
-func await(ctx context.Context, open *sync.WaitGroup, most time.Duration) {
-	ended := make(chan struct{})
-	go func() {
-		open.Wait()
-		close(ended)
-	}()
-	timer := time.NewTimer(most)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// readable is true for a replica the flags choose whose container has started, now or, for --previous, before.
-func (l *logs) readable(p *corev1.Pod) bool {
-	if l.role != "" && p.Labels[names.Role] != names.Lower(l.role) || l.index >= 0 && indexOf(p) != l.index {
-		return false
-	}
-	for _, c := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
-		if c.Name != l.containerOf(p) {
-			continue
-		}
-		if l.previous {
-			return c.LastTerminationState.Terminated != nil
-		}
-		return c.State.Waiting == nil || c.LastTerminationState.Terminated != nil
-	}
-	return false
-}
-
-func (l *logs) containerOf(p *corev1.Pod) string {
-	if l.container != "" {
-		return l.container
-	}
-	return mainContainer(l.job, p)
-}
-
-// stream reads a container's log to its end.
-func (l *logs) stream(ctx context.Context, p *corev1.Pod, each func(line)) error {
-	opts := &corev1.PodLogOptions{Container: l.containerOf(p), Follow: l.follow, Previous: l.previous, Timestamps: true}
-	if l.tail >= 0 {
-		opts.TailLines = &l.tail
-	}
-	if l.since > 0 {
-		opts.SinceTime = new(metav1.NewTime(l.Now().Add(-l.since)))
-	}
-	log, err := l.cluster.Logs(ctx, p.Namespace, p.Name, opts)
-	if err != nil {
-		return fmt.Errorf("reading the log of %s: %w", p.Name, err)
-	}
-	err = scan(log, func(text string) {
-		stamp, rest, _ := strings.Cut(text, " ")
-		at, err := time.Parse(time.RFC3339Nano, stamp)
-		if err != nil {
-			rest = text
-		}
-		each(line{at: at, stamp: stamp, replica: replicaOf(p), text: rest})
-	})
-	if closing := log.Close(); err == nil {
-		err = closing
-	}
-	return err
 }

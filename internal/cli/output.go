@@ -4,7 +4,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,8 +47,24 @@ func addFormat(c *cobra.Command, f *format) {
 	complete(c, "output", formats...)
 }
 
-// writeObjects writes objects as YAML documents, or as one JSON object, in a list when there are several.
+// writeObjects writes objects as YAML documents, or as one JSON list.
 func writeObjects(w io.Writer, f format, objects []runtime.Object) error {
+	if f == asJSON {
+		return writeList(w, f, objects)
+	}
+	for i, o := range objects {
+		if i > 0 {
+			fmt.Fprintln(w, "---")
+		}
+		if err := writeObject(w, f, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeList writes objects as one list, however many there are, as kubectl does.
+func writeList(w io.Writer, f format, objects []runtime.Object) error {
 	contents := make([]any, len(objects))
 	for i, o := range objects {
 		content, err := contentOf(o)
@@ -58,34 +73,28 @@ func writeObjects(w io.Writer, f format, objects []runtime.Object) error {
 		}
 		contents[i] = content
 	}
-	if f == asYAML {
-		return writeYAML(w, contents)
-	}
-	var document any = map[string]any{"apiVersion": "v1", "kind": "List", "items": contents}
-	if len(contents) == 1 {
-		document = contents[0]
-	}
-	text, err := json.MarshalIndent(document, "", "  ")
-	if err != nil {
-		return fmt.Errorf("writing JSON: %w", err)
-	}
-	_, err = fmt.Fprintf(w, "%s\n", text)
-	return err
+	return writeDocument(w, f, map[string]any{"apiVersion": "v1", "kind": "List", "items": contents})
 }
 
-func writeYAML(w io.Writer, contents []any) error {
-	var out bytes.Buffer
-	for i, content := range contents {
-		text, err := yaml.Marshal(content)
-		if err != nil {
-			return fmt.Errorf("writing YAML: %w", err)
-		}
-		if i > 0 {
-			out.WriteString("---\n")
-		}
-		out.Write(text)
+func writeObject(w io.Writer, f format, o runtime.Object) error {
+	content, err := contentOf(o)
+	if err != nil {
+		return err
 	}
-	_, err := out.WriteTo(w)
+	return writeDocument(w, f, content)
+}
+
+// writeDocument writes anything as one document.
+func writeDocument(w io.Writer, f format, content any) error {
+	text, err := yaml.Marshal(content)
+	if f == asJSON {
+		text, err = json.MarshalIndent(content, "", "  ")
+		text = append(text, '\n')
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", f, err)
+	}
+	_, err = w.Write(text)
 	return err
 }
 

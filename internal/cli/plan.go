@@ -40,7 +40,7 @@ planned; the exit code is then 1. Objects of other groups are passed over.`,
 		Example: `  mill plan -f job.yaml
   mill plan -f manifests/ -o table
   kustomize build . | mill plan -f - -n team-a`,
-		Args: cobra.NoArgs,
+		Args: onlyFiles,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
 	cmd.addFiles(c)
@@ -96,9 +96,6 @@ func (p *plan) write(children []child) error {
 		for i, c := range children {
 			objects[i] = c.object
 		}
-		if len(objects) == 0 {
-			return nil
-		}
 		return writeObjects(p.Out, p.format, objects)
 	}
 	t := table{header: []string{"KIND", "NAMESPACE", "NAME", "VERB", "FOR"}}
@@ -148,6 +145,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		p.problems = append(p.problems, refusal.Problems(o)...)
 		return
 	}
+	p.notes = append(p.notes, suspension(o, stored)...)
 	answer, err := of(stored, p.now)
 	if err != nil {
 		p.problems = append(p.problems, o.Problem("", err.Error()))

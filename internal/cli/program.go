@@ -53,20 +53,28 @@ func Main(args []string) int {
 	// What client-go has to say is for developers; what matters comes back as an error.
 	klog.SetLogger(logr.Discard())
 	ctrl.SetLogger(logr.Discard())
+	name, rest := called(args)
 	p := &Program{
-		Name: programName(args[0]),
+		Name: name,
 		In:   os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Getenv: os.Getenv, Width: terminalWidth, Now: time.Now, Connect: connect,
 	}
-	return p.Run(ctx, args[1:])
+	return p.Run(ctx, rest)
 }
 
-// programName is how the user called mill: kubectl runs a plug-in by the name kubectl-mill.
-func programName(path string) string {
-	if strings.HasPrefix(filepath.Base(path), "kubectl-") {
-		return "kubectl mill"
+// completer is the program kubectl asks for completions of its plug-in kubectl-mill.
+const completer = "kubectl_complete-mill"
+
+// called is how the user called mill, and with which arguments: kubectl runs a plug-in by the name kubectl-mill.
+func called(args []string) (name string, rest []string) {
+	file := filepath.Base(args[0])
+	switch {
+	case strings.TrimSuffix(file, ".exe") == completer:
+		return "kubectl mill", append([]string{cobra.ShellCompRequestCmd}, args[1:]...)
+	case strings.HasPrefix(file, "kubectl-"):
+		return "kubectl mill", args[1:]
 	}
-	return "mill"
+	return "mill", args[1:]
 }
 
 // terminalWidth is 0 for what is not a terminal.
@@ -121,8 +129,11 @@ It plans and converts manifests without a cluster, and shows, follows and waits 
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: p.Name},
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		SuggestionsMinimumDistance: 2,
+
+		Args: noSuchCommand,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
@@ -134,6 +145,7 @@ It plans and converts manifests without a cluster, and shows, follows and waits 
 		newPlan(p), newConvert(p), newGet(p), newLogs(p), newWait(p), newTop(p), newVersion(p),
 	)
 	p.completeFlags(root)
+	completeShells(root)
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

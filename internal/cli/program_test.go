@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -31,27 +30,42 @@ type said struct {
 	code     int
 }
 
+// openLog opens a log as a cluster does.
+type openLog = func(context.Context, string, string, *corev1.PodLogOptions) (io.ReadCloser, error)
+
 // call runs mill against a cluster with these objects and logs by pod.
 func call(t *testing.T, objects []client.Object, logs map[string]string, args ...string) said {
 	t.Helper()
-	var out, errs bytes.Buffer
-	p := &Program{
-		Name: "mill", In: strings.NewReader(""), Out: &out, Err: &errs,
-		Getenv: func(string) string { return "" }, Width: func(io.Writer) int { return 0 }, Now: func() time.Time { return noon },
-		Connect: func(Target) (*Cluster, error) {
-			scheme, err := newScheme()
-			if err != nil {
-				return nil, err
-			}
-			c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(newMapper()).WithObjects(objects...).
-				WithIndex(&v1alpha1.TrainingJob{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).Build()
-			return &Cluster{WithWatch: c, Namespace: "team", Logs: func(_ context.Context, _, pod string, _ *corev1.PodLogOptions) (io.ReadCloser, error) {
-				return io.NopCloser(strings.NewReader(logs[pod])), nil
-			}}, nil
-		},
+	open := func(_ context.Context, _, pod string, _ *corev1.PodLogOptions) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(logs[pod])), nil
 	}
-	code := p.Run(t.Context(), args)
+	return callOn(t, clusterOf(t, open, objects...), args...)
+}
+
+func callOn(t *testing.T, cluster *Cluster, args ...string) said {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := program(cluster, &out, &errs).Run(t.Context(), args)
 	return said{out.String(), errs.String(), code}
+}
+
+func program(cluster *Cluster, out, errs io.Writer) *Program {
+	return &Program{
+		Name: "mill", In: strings.NewReader(""), Out: out, Err: errs,
+		Getenv: func(string) string { return "" }, Width: func(io.Writer) int { return 0 }, Now: func() time.Time { return noon },
+		Connect: func(Target) (*Cluster, error) { return cluster, nil },
+	}
+}
+
+func clusterOf(t *testing.T, logs openLog, objects ...client.Object) *Cluster {
+	t.Helper()
+	scheme, err := newScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(newMapper()).WithObjects(objects...).
+		WithIndex(&v1alpha1.TrainingJob{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).Build()
+	return &Cluster{WithWatch: c, Namespace: "team", Logs: logs}
 }
 
 func job(conditions ...metav1.Condition) *v1alpha1.TrainingJob {
@@ -122,13 +136,25 @@ func TestWaitEndsWithACodeScriptsCanRead(t *testing.T) {
 		wantCode int
 		wantErr  string
 	}{
-		"a job that has succeeded":           {[]client.Object{ended("True")}, nil, ExitOK, ""},
-		"a job that has failed":              {[]client.Object{ended("False")}, nil, ExitFailed, "Pod digits-worker-0 failed."},
-		"a failed job that was to finish":    {[]client.Object{ended("False")}, []string{"--for", "finished"}, ExitOK, ""},
-		"no such job":                        {nil, nil, ExitNotFound, "there is no trainingjob"},
-		"a job that takes too long":          {[]client.Object{job()}, []string{"--timeout", "10ms"}, ExitTimeout, "within 10ms"},
-		"something that cannot be awaited":   {[]client.Object{job()}, []string{"--for", "luck"}, ExitError, "must be one of succeeded, running, finished"},
-		"an argument that is not understood": {nil, []string{"--no-such-flag"}, ExitError, "unknown flag"},
+		"a job that has succeeded":        {[]client.Object{ended("True")}, nil, ExitOK, ""},
+		"a job that has failed":           {[]client.Object{ended("False")}, nil, ExitFailed, "Pod digits-worker-0 failed."},
+		"a failed job that was to finish": {[]client.Object{ended("False")}, []string{"--for", "finished"}, ExitOK, ""},
+		"a refusal that may pass": {
+			[]client.Object{job(metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: "False", Message: "The webhook is away."})},
+			[]string{"--timeout", "10ms"},
+			ExitTimeout, "The webhook is away.",
+		},
+		"a job that cannot go on": {
+			[]client.Object{job(
+				metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: "False"},
+				metav1.Condition{Type: v1alpha1.ConditionStalled, Status: "True", Message: "Rename the job."},
+			)}, nil, ExitFailed, "digits cannot go on: Rename the job.",
+		},
+		"a stall of the spec before this one": {[]client.Object{outdated()}, []string{"--timeout", "10ms"}, ExitTimeout, "within 10ms"},
+		"no such job":                         {nil, nil, ExitNotFound, "there is no trainingjob"},
+		"a job that takes too long":           {[]client.Object{job()}, []string{"--timeout", "10ms"}, ExitTimeout, "within 10ms"},
+		"something that cannot be awaited":    {[]client.Object{job()}, []string{"--for", "luck"}, ExitError, "must be one of succeeded, running, finished"},
+		"an argument that is not understood":  {nil, []string{"--no-such-flag"}, ExitError, "unknown flag"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +166,13 @@ func TestWaitEndsWithACodeScriptsCanRead(t *testing.T) {
 	}
 }
 
+// outdated is a job that was corrected after it could not go on.
+func outdated() *v1alpha1.TrainingJob {
+	j := job(metav1.Condition{Type: v1alpha1.ConditionStalled, Status: "True", Message: "Rename the job."})
+	j.Generation, j.Status.ObservedGeneration = 2, 1
+	return j
+}
+
 func TestTopSaysWhatItCannotKnow(t *testing.T) {
 	got := call(t, []client.Object{job(), pod("master", "0")}, nil, "top", "digits")
 	if got.code != ExitOK || !strings.Contains(got.out, "digits-master-0") {
@@ -147,26 +180,65 @@ func TestTopSaysWhatItCannotKnow(t *testing.T) {
 	}
 }
 
-func TestPlanNeedsNoCluster(t *testing.T) {
-	file := t.TempDir() + "/job.yaml"
-	text := `apiVersion: millrace.dev/v1alpha1
-kind: TrainingJob
-metadata: {name: digits}
-spec:
-  framework: PyTorch
-  roles:
-  - {name: Master, template: {spec: {containers: [{name: pytorch, image: "digits:1"}]}}}
----
-apiVersion: millrace.dev/v1alpha1
-kind: TrainingJob
-metadata: {name: dig.its}
-spec: {framework: MPI, roles: [{name: Launcher, template: {spec: {containers: [{name: a, image: b}]}}}]}
-`
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+func TestWrongUsageSaysWhatIsRight(t *testing.T) {
+	cases := map[string]struct{ args, want string }{
+		"no job":                  {"logs", "mill: name a job; \"mill get\" lists them\nSee \"mill logs --help\".\n"},
+		"two jobs":                {"wait a b", "mill: one job at a time, not a and b\nSee \"mill wait --help\".\n"},
+		"two jobs at the top":     {"top a b", "mill: one job at a time, not a and b\nSee \"mill top --help\".\n"},
+		"a file without -f":       {"plan job.yaml", "mill: files are named with -f: -f job.yaml\nSee \"mill plan --help\".\n"},
+		"a command with a typo":   {"wiat", "mill: unknown command \"wiat\": did you mean wait?\nSee \"mill --help\".\n"},
+		"a shell nobody uses":     {"completion tcsh", "mill: name a shell: bash, fish, powershell, zsh\nSee \"mill completion --help\".\n"},
+		"an index below zero":     {"logs a --index -3", "mill: --index -3: indexes count from 0\nSee \"mill logs --help\".\n"},
+		"a tail below zero":       {"logs a --tail -3", "mill: --tail -3: must be a number of lines, or -1 for all\nSee \"mill logs --help\".\n"},
+		"a time that has not yet": {"logs a --since -1s", "mill: --since -1s: must not be negative\nSee \"mill logs --help\".\n"},
+		"an end before the start": {"wait a --timeout -5s", "mill: --timeout -5s: must not be negative; 0 waits for ever\nSee \"mill wait --help\".\n"},
 	}
-	got := call(t, nil, nil, "plan", "-f", file, "-o", "table")
-	if got.code != ExitError || !strings.Contains(got.out, "digits-master-0") || !strings.Contains(got.err, "without dots") {
-		t.Errorf("want the good document planned and the bad one told, got %+v", got)
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := call(t, nil, nil, strings.Fields(tc.args)...)
+			if diff := cmp.Diff(said{err: tc.want, code: ExitError}, got, cmp.AllowUnexported(said{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestJobsMayBeNamedWithTheirKind(t *testing.T) {
+	for _, command := range []string{"get", "logs", "wait --for finished", "top"} {
+		args := append(strings.Fields(command), "tj/digits")
+		got := call(t, []client.Object{job(metav1.Condition{Type: v1alpha1.ConditionSucceeded, Status: "True"})}, nil, args...)
+		if got.code != ExitOK {
+			t.Errorf("mill %s: %+v", strings.Join(args, " "), got)
+		}
+	}
+}
+
+func TestProgramIsWhatItIsCalled(t *testing.T) {
+	cases := map[string]struct {
+		args     []string
+		wantName string
+		wantRest []string
+	}{
+		"by itself":                 {[]string{"/usr/bin/mill", "get"}, "mill", []string{"get"}},
+		"as a plug-in of kubectl":   {[]string{"/usr/bin/kubectl-mill", "get"}, "kubectl mill", []string{"get"}},
+		"for completions":           {[]string{"/usr/bin/kubectl_complete-mill", "get", "d"}, "kubectl mill", []string{"__complete", "get", "d"}},
+		"for completions, Windows":  {[]string{"kubectl_complete-mill.exe", ""}, "kubectl mill", []string{"__complete", ""}},
+		"for completions of itself": {[]string{"mill", "__complete", ""}, "mill", []string{"__complete", ""}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			name, rest := called(tc.args)
+			if diff := cmp.Diff(tc.wantRest, rest); diff != "" || name != tc.wantName {
+				t.Errorf("called %q, arguments (-want +got):\n%s", name, diff)
+			}
+		})
+	}
+}
+
+func TestCompletionIsWhatKubectlReads(t *testing.T) {
+	_, rest := called([]string{"kubectl_complete-mill", "logs", "di"})
+	got := call(t, []client.Object{job()}, nil, rest...)
+	if want := "digits\n:4\n"; got.out != want || got.code != ExitOK {
+		t.Errorf("got %+v, want %q", got, want)
 	}
 }

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -25,21 +26,31 @@ var podMetrics = schema.GroupVersionKind{Group: "metrics.k8s.io", Version: "v1be
 // top shows what the pods of jobs use and ask for.
 type top struct {
 	*Program
-	all bool
+	format format
+	all    bool
 }
 
 func newTop(p *Program) *cobra.Command {
-	cmd := &top{Program: p}
+	cmd := &top{Program: p, format: asTable}
 	c := &cobra.Command{
 		Use:   "top [JOB]",
 		Short: "Show what the pods of jobs use, request and may use at most",
 		Long: `Show CPU and memory of the pods of a job, or of all jobs: what they use now (from the metrics
-server, where the cluster has one), request, and may use at most, and the devices they hold.`,
-		Args:              cobra.MaximumNArgs(1),
+server, where the cluster has one), request, and may use at most, and the devices they hold.
+
+With -o yaml or json each pod is an item with its usage, requests and limits; usage is left out where
+it is not known.`,
+		Example: `  mill top
+  mill top digits
+  mill top -A -o json | jq '.items[] | {pod, memory: .usage.memory}'`,
+		Args:              atMostOneJob,
 		ValidArgsFunction: p.completeJob,
-		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), strings.Join(args, "")) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return cmd.run(c.Context(), jobName(strings.Join(args, "")))
+		},
 	}
 	c.Flags().BoolVarP(&cmd.all, "all-namespaces", "A", false, "show jobs of all namespaces")
+	addFormat(c, &cmd.format)
 	return c
 }
 
@@ -68,7 +79,7 @@ func (t *top) run(ctx context.Context, name string) error {
 	live := slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool {
 		return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 	})
-	if len(live) == 0 {
+	if len(live) == 0 && t.format == asTable {
 		fmt.Fprintln(t.Err, "No pods of jobs are running or waiting.")
 		return nil
 	}
@@ -76,8 +87,41 @@ func (t *top) run(ctx context.Context, name string) error {
 	if err != nil {
 		fmt.Fprintf(t.Err, "note: usage is not shown: %s\n", unmeasured(err))
 	}
-	t.write(live, used)
+	found := consumers(live, used)
+	if t.format != asTable {
+		return writeDocument(t.Out, t.format, map[string]any{"items": found})
+	}
+	t.write(found)
 	return nil
+}
+
+// consumer is a pod and what it uses, requests and may use at most.
+type consumer struct {
+	Namespace string              `json:"namespace"`
+	Job       string              `json:"job"`
+	Pod       string              `json:"pod"`
+	Node      string              `json:"node,omitempty"`
+	Status    string              `json:"status"`
+	Usage     corev1.ResourceList `json:"usage,omitempty"`
+	Requests  corev1.ResourceList `json:"requests,omitempty"`
+	Limits    corev1.ResourceList `json:"limits,omitempty"`
+}
+
+// consumers are pods by namespace, job and name.
+func consumers(pods []corev1.Pod, used map[client.ObjectKey]corev1.ResourceList) []consumer {
+	found := make([]consumer, len(pods))
+	for i := range pods {
+		p := &pods[i]
+		requests, limits := asked(p)
+		found[i] = consumer{
+			Namespace: p.Namespace, Job: p.Labels[names.TrainingJob], Pod: p.Name, Node: p.Spec.NodeName, Status: podStatus(p),
+			Usage: used[client.ObjectKeyFromObject(p)], Requests: requests, Limits: limits,
+		}
+	}
+	slices.SortFunc(found, func(a, b consumer) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Pod, b.Pod))
+	})
+	return found
 }
 
 // unmeasured says why there is no usage to show.
@@ -135,7 +179,7 @@ func addTo(total, more corev1.ResourceList) {
 	}
 }
 
-func (t *top) write(pods []corev1.Pod, used map[client.ObjectKey]corev1.ResourceList) {
+func (t *top) write(found []consumer) {
 	columns := table{
 		header: []string{"JOB", "POD", "STATUS", "CPU", "REQUEST", "LIMIT", "MEMORY", "REQUEST", "LIMIT", "DEVICES"},
 		paint:  painter(t.colour(t.Out)).cells,
@@ -143,19 +187,13 @@ func (t *top) write(pods []corev1.Pod, used map[client.ObjectKey]corev1.Resource
 	if t.all {
 		columns.header = append([]string{"NAMESPACE"}, columns.header...)
 	}
-	slices.SortFunc(pods, func(a, b corev1.Pod) int {
-		return strings.Compare(a.Namespace+"/"+a.Labels[names.TrainingJob]+"/"+a.Name, b.Namespace+"/"+b.Labels[names.TrainingJob]+"/"+b.Name)
-	})
-	for i := range pods {
-		p := &pods[i]
-		requests, limits := asked(p)
-		now := used[client.ObjectKeyFromObject(p)]
+	for _, c := range found {
 		row := []string{
-			p.Labels[names.TrainingJob], p.Name, podStatus(p),
-			cores(now), cores(requests), cores(limits), memory(now), memory(requests), memory(limits), devices(limits),
+			c.Job, c.Pod, c.Status,
+			cores(c.Usage), cores(c.Requests), cores(c.Limits), memory(c.Usage), memory(c.Requests), memory(c.Limits), devices(c.Limits),
 		}
 		if t.all {
-			row = append([]string{p.Namespace}, row...)
+			row = append([]string{c.Namespace}, row...)
 		}
 		columns.add(row...)
 	}

@@ -26,6 +26,7 @@ type wait struct {
 	*Program
 	goal    string
 	timeout time.Duration
+	format  format
 }
 
 // goals are what can be waited for, as questions to a job.
@@ -47,23 +48,25 @@ func goalNames() []string {
 }
 
 func newWait(p *Program) *cobra.Command {
-	cmd := &wait{Program: p}
+	cmd := &wait{Program: p, format: asTable}
 	c := &cobra.Command{
 		Use:   "wait JOB",
 		Short: "Wait until a job runs, has succeeded, or has finished",
 		Long: `Wait until a job has succeeded (the default), runs with all its pods, or has finished either way.
 
 On a terminal one line shows where the job is; elsewhere every change is a line of its own. A job that
-fails, or that Millrace refuses, ends the wait at once.`,
+fails, or that cannot go on without somebody's help, ends the wait at once. With -o yaml or json the
+job is printed as the wait has left it, and progress goes to standard error.`,
 		Example: `  mill wait digits --timeout 30m
   mill wait digits --for running && mill logs digits -f`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneJob,
 		ValidArgsFunction: p.completeJob,
-		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args[0]) },
+		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), jobName(args[0])) },
 	}
 	c.Flags().StringVar(&cmd.goal, "for", "succeeded", "what to wait for: "+strings.Join(goalNames(), ", "))
 	c.Flags().DurationVar(&cmd.timeout, "timeout", 0, "how long to wait, such as 10m; 0 waits for ever")
 	complete(c, "for", goalNames()...)
+	addFormat(c, &cmd.format)
 	return c
 }
 
@@ -71,6 +74,9 @@ func (w *wait) run(ctx context.Context, name string) error {
 	i := slices.Index(goalNames(), w.goal)
 	if i < 0 {
 		return usagef("--for %s: must be one of %s", w.goal, strings.Join(goalNames(), ", "))
+	}
+	if w.timeout < 0 {
+		return usagef("--timeout %s: must not be negative; 0 waits for ever", w.timeout)
 	}
 	cluster, err := w.connect()
 	if err != nil {
@@ -90,9 +96,24 @@ func (w *wait) run(ctx context.Context, name string) error {
 	if err != nil {
 		return w.orTimeout(err, name, job)
 	}
-	line := &progressLine{out: w.Out, width: w.Width(w.Out), painter: painter(w.colour(w.Out)), now: w.Now}
-	defer line.end()
-	return w.watch(ctx, job, changes, waiting{reached: goals[i].reached, line: line, gone: cluster.noSuchJob(name)})
+	job, err = w.watch(ctx, job, changes, waiting{reached: goals[i].reached, line: w.progress(), gone: cluster.noSuchJob(name)})
+	if job == nil || w.format == asTable {
+		return err
+	}
+	setKind(job)
+	if writing := writeObject(w.Out, w.format, job); writing != nil {
+		return writing
+	}
+	return err
+}
+
+// progress is where to tell how the job goes: beside the result when there is one.
+func (w *wait) progress() *progressLine {
+	out := w.Out
+	if w.format != asTable {
+		out = w.Err
+	}
+	return &progressLine{out: out, width: w.Width(out), painter: painter(w.colour(out)), now: w.Now}
 }
 
 // waiting is a goal, and where to tell of the way to it.
@@ -103,24 +124,26 @@ type waiting struct {
 	gone error
 }
 
-func (w *wait) watch(ctx context.Context, job *v1alpha1.TrainingJob, changes <-chan change, to waiting) error {
+// watch follows the job to the end of the wait, and returns it as it is then; nil when it was deleted.
+func (w *wait) watch(ctx context.Context, job *v1alpha1.TrainingJob, changes <-chan change, to waiting) (*v1alpha1.TrainingJob, error) {
+	defer to.line.end()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		to.line.show(job)
 		if over, err := to.decide(job); over {
-			return err
+			return job, err
 		}
 		select {
 		case <-ctx.Done():
-			return w.orTimeout(ctx.Err(), job.Name, job)
+			return job, w.orTimeout(ctx.Err(), job.Name, job)
 		case <-tick.C:
 		case c, open := <-changes:
 			if !open {
-				return w.orTimeout(ctx.Err(), job.Name, job)
+				return job, w.orTimeout(ctx.Err(), job.Name, job)
 			}
 			if c.deleted {
-				return to.gone
+				return nil, to.gone
 			}
 			if next, ok := c.object.(*v1alpha1.TrainingJob); ok {
 				job = next
@@ -136,8 +159,8 @@ func (to waiting) decide(job *v1alpha1.TrainingJob) (bool, error) {
 		return true, nil
 	case finished(job):
 		return true, exit{code: ExitFailed, err: fmt.Errorf("%s failed: %s", job.Name, failureText(job))}
-	case rejected(job):
-		return true, exit{code: ExitFailed, err: fmt.Errorf("%s is refused: %s", job.Name, condition(job, v1alpha1.ConditionAccepted).Message)}
+	case stalled(job):
+		return true, exit{code: ExitFailed, err: fmt.Errorf("%s cannot go on: %s", job.Name, condition(job, v1alpha1.ConditionStalled).Message)}
 	}
 	return false, nil
 }
@@ -200,6 +223,7 @@ func (l *progressLine) change(text string) {
 func (l *progressLine) end() {
 	if l.width > 0 && l.last != "" {
 		fmt.Fprintln(l.out)
+		l.last = ""
 	}
 }
 
