@@ -133,7 +133,7 @@ func TestAnyFaultBetweenAnyTwoWritesEndsTheSame(t *testing.T) {
 		},
 		"a launcher waits for its workers": {
 			job:  jobOf(v1alpha1.MPI, v1alpha1.RunPolicy{CleanPods: v1alpha1.CleanAll}, role("Launcher", 1), role("Worker", 2)),
-			ends: []string{"digits-launcher-0"}, fails: "digits-worker-1",
+			ends: []string{"digits-launcher-0"}, fails: "digits-launcher-0",
 		},
 		"a job is suspended and resumed": {
 			job: jobOf(v1alpha1.PyTorch, v1alpha1.RunPolicy{}, role("Master", 1), role("Worker", 2)), ends: inOrder, pauses: true,
