@@ -136,6 +136,55 @@ var _ = Describe("the manager", Ordered, func() {
 		Eventually(condition(v1alpha1.ConditionSucceeded)).WithTimeout(patience).Should(Equal("False DeadlineExceeded"))
 	})
 
+	It("removes a pod by force from a node that does not answer", func(ctx SpecContext) {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "silent"}}
+		Expect(admin.Create(ctx, node)).To(Succeed())
+		node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, Reason: "NodeStatusUnknown"}}
+		Expect(admin.Status().Update(ctx, node)).To(Succeed())
+		job := digits(namespace)
+		job.Spec.RunPolicy.TerminatingTimeoutSeconds = new(int32(1))
+		Expect(admin.Create(ctx, job)).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		stuck := pods(ctx, admin, namespace)[2]
+		Expect(admin.SubResource("binding").Create(ctx, &stuck, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node.Name}})).To(Succeed())
+		Expect(admin.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: stuck.Name}}, client.GracePeriodSeconds(1))).To(Succeed())
+		Eventually(func() bool {
+			now := &corev1.Pod{}
+			err := admin.Get(ctx, client.ObjectKeyFromObject(&stuck), now)
+			return err == nil && now.UID != stuck.UID
+		}).WithTimeout(patience).Should(BeTrue())
+	})
+
+	It("launches over ssh with keys made once, when the workers are ready", func(ctx SpecContext) {
+		job := digits(namespace)
+		job.Spec.Framework, job.Spec.Roles[0].Name = v1alpha1.MPI, "Launcher"
+		Expect(admin.Create(ctx, job)).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(2))
+		Eventually(condition(v1alpha1.ConditionRunning)).WithTimeout(patience).Should(Equal("False WaitingForScheduler"))
+		keys := &corev1.Secret{}
+		Expect(admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "digits-ssh"}, keys)).To(Succeed())
+		Expect(keys.Data).To(And(HaveKey("ssh-privatekey"), HaveKey("ssh-publickey"), HaveKey("ssh-config")))
+		play(ctx, admin, namespace, corev1.PodRunning)
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		files := &corev1.ConfigMap{}
+		Expect(admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "digits-config"}, files)).To(Succeed())
+		Expect(files.Data["hostfile"]).To(ContainSubstring("digits-worker-1.digits." + namespace + ".svc slots=1\n"))
+		again := &corev1.Secret{}
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(keys), again)).To(Succeed())
+		Expect(again.UID).To(Equal(keys.UID))
+	})
+
+	It("leaves a job alone that another controller runs", func(ctx SpecContext) {
+		foreign, ours := digits(namespace), digits(namespace)
+		foreign.Name, foreign.Spec.ManagedBy = "elsewhere", "kueue.x-k8s.io/multikueue"
+		Expect(admin.Create(ctx, foreign)).To(Succeed())
+		Expect(admin.Create(ctx, ours)).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(foreign), foreign)).To(Succeed())
+		Expect(foreign.Status.ObservedGeneration).To(BeZero())
+		Expect(meta.FindStatusCondition(foreign.Status.Conditions, v1alpha1.ConditionAccepted).Reason).To(Equal(v1alpha1.ReasonPending))
+	})
+
 	It("hands over when the leader is gone, without a second pod of anything", func(ctx SpecContext) {
 		Expect(admin.Create(ctx, digits(namespace))).To(Succeed())
 		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
@@ -225,6 +274,7 @@ func play(ctx context.Context, c client.Client, namespace string, phase corev1.P
 	GinkgoHelper()
 	for _, p := range pods(ctx, c, namespace) {
 		p.Status.Phase = phase
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
 		p.Spec.NodeName = ""
 		Expect(client.IgnoreNotFound(c.Status().Update(ctx, &p))).To(Succeed())
 	}
