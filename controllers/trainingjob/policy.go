@@ -6,6 +6,7 @@ package trainingjob
 import (
 	"fmt"
 	"slices"
+
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -127,7 +128,7 @@ func (s *state) budgetSpentInPlace() (verdict, bool) {
 func (s *state) exceeded(unit string, cause *v1alpha1.Failure) verdict {
 	return verdict{
 		reason: v1alpha1.ReasonRestartsExceeded, failure: cause,
-		message: fmt.Sprintf("%s. %s has used up its restarts (spec.runPolicy.restarts.max is %d).", sentence(cause), unit, budget(s.job)),
+		message: fmt.Sprintf("%s. %s has used up its restarts (spec.runPolicy.restarts.max is %d).", sentence(cause), unitName(unit), budget(s.job)),
 	}
 }
 

@@ -53,7 +53,7 @@ func (s *state) scheduled() metav1.Condition {
 	missing := func(r replica) bool { return !r.current() && !r.done }
 	if i := slices.IndexFunc(s.replicas, func(r replica) bool { return missing(r) && r.pod != nil && terminating(r.pod) }); i >= 0 {
 		p := s.replicas[i].pod
-		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, fmt.Sprintf("Pod %s is ending on node %s, and then made anew.", p.Name, p.Spec.NodeName))
+		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, ending(p))
 	}
 	if slices.ContainsFunc(s.replicas, func(r replica) bool { return missing(r) && !s.awaitsWorkers(r) }) {
 		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, "Pods are being created.")
@@ -151,7 +151,7 @@ func (s *state) retrying(r replica) (metav1.Condition, bool) {
 	if r.current() && inPlace(r) > 0 {
 		return condition(kind, yes, v1alpha1.ReasonReplicaFailed, sentence(explain(r.pod, r.Role.MainName()))+"."), true
 	}
-	gone := s.job.Status.RunningTime != nil && !r.current()
+	gone := s.job.Status.RunningTime != nil && !r.current() && r.Index < s.sizes[r.Role.Name]
 	if rec := s.record(unitOf(r.Member)); s.explains(rec, r) {
 		reason := v1alpha1.ReasonReplicaFailed
 		if rec.Count == 0 {
@@ -160,12 +160,20 @@ func (s *state) retrying(r replica) (metav1.Condition, bool) {
 		return condition(kind, yes, reason, sentence(rec.Cause)+"."), true
 	}
 	if gone && r.pod != nil {
-		return condition(kind, yes, v1alpha1.ReasonReplicaLost, fmt.Sprintf("Pod %s is ending on node %s and is replaced then.", r.Name(), r.pod.Spec.NodeName)), true
+		return condition(kind, yes, v1alpha1.ReasonReplicaLost, ending(r.pod)), true
 	}
 	if gone {
 		return condition(kind, yes, v1alpha1.ReasonReplicaLost, fmt.Sprintf("Pod %s is gone and is being replaced.", r.Name())), true
 	}
 	return metav1.Condition{}, false
+}
+
+// ending tells of a pod whose name is not free yet.
+func ending(p *corev1.Pod) string {
+	if p.Spec.NodeName == "" {
+		return fmt.Sprintf("Pod %s is ending and is made anew then.", p.Name)
+	}
+	return fmt.Sprintf("Pod %s is ending on node %s and is made anew then.", p.Name, p.Spec.NodeName)
 }
 
 // explains is true when the last recorded failure of a unit is why a replica does not run: it happened since the job was

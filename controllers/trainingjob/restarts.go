@@ -226,3 +226,11 @@ func (s *state) unaccounted() map[string]int32 {
 	}
 	return left
 }
+
+// unitName is a unit at the beginning of a sentence.
+func unitName(unit string) string {
+	if unit == jobUnit {
+		return "The job"
+	}
+	return unit
+}

@@ -40,6 +40,8 @@ type state struct {
 	surplus []*corev1.Pod
 	// unmounted says of pods, by UID, which volume cannot be mounted and why.
 	unmounted map[types.UID]string
+	// sizes are the numbers of replicas that the status tells of: more than that are new, and not lost.
+	sizes map[string]int
 	// records are the places of units in status.restarts.
 	records map[string]int
 	// failures are the failed pods of this attempt, the root cause before the others.
@@ -63,9 +65,14 @@ type replica struct {
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	layout, _ := framework.Resolve(job)
-	s := &state{job: job, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}}
+	s := &state{job: job, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}}
 	for i, rec := range job.Status.Restarts {
 		s.records[rec.Unit] = i
+	}
+	for _, role := range job.Status.Roles {
+		if role.Replicas != nil {
+			s.sizes[role.Name] = int(*role.Replicas)
+		}
 	}
 	pods := make(map[string]*corev1.Pod, len(w.Pods))
 	for i := range w.Pods {

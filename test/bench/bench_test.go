@@ -52,7 +52,7 @@ func TestLife(t *testing.T) {
 	b := newBench(t)
 	b.life(shape{10, 4})
 	table := newTable("jobs x pods", "first pod p50", "p99", "all running p50", "p99", "writes for each job", "RSS", "CPU")
-	for _, s := range append(slices.Clone(shapes), shape{1000, 2}) {
+	for _, s := range append(slices.Clone(shapes), shape{100, 50}, shape{1000, 4}) {
 		l := b.life(s)
 		table.row(s, ms(l.first, 50), ms(l.first, 99), ms(l.running, 50), ms(l.running, 99),
 			perJob(l.writes, s.jobs), fmt.Sprintf("%d MiB", b.manager.rss()>>20), l.cpu.Round(10*time.Millisecond))

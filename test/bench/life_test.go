@@ -69,7 +69,10 @@ func (m *moments) since(begin *moments) []time.Duration {
 }
 
 // life makes jobs in a namespace of their own and plays their kubelet until all have succeeded.
-func (b *bench) life(s shape) life {
+func (b *bench) life(s shape) life { return b.eventful(s, nil) }
+
+// eventful is a life to which something happens when all jobs run.
+func (b *bench) eventful(s shape, happen func(ns string)) life {
 	b.t.Helper()
 	ns := b.server.Namespace(b.t)
 	_, since := b.asked(0)
@@ -94,6 +97,9 @@ func (b *bench) life(s shape) life {
 		return b.admin.Create(ctx, j)
 	})
 	b.until(func() bool { return running.count() == s.jobs })
+	if happen != nil {
+		happen(ns)
+	}
 	b.finish(ns)
 	b.until(func() bool { return ended.count() == s.jobs })
 	took := b.manager.cpu() - cpu

@@ -1,0 +1,202 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// script is a job and what happens to it, a line each: "run NAME", "succeed NAME", "fail NAME CODE [MESSAGE]", "lose NAME" (evicted),
+// "delete NAME", "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume", "scale N". NAME may be all.
+type script struct {
+	Job   v1alpha1.TrainingJob `json:"job"`
+	Steps []string             `json:"steps"`
+}
+
+// story is a world in memory that a job is played in, and the text of it.
+type story struct {
+	t    *testing.T
+	job  *v1alpha1.TrainingJob
+	pods []corev1.Pod
+	now  time.Time
+	made int
+	said string
+	// over is true when the job is deleted.
+	over bool
+	text strings.Builder
+}
+
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/story/*.in.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var c script
+			if err := yaml.UnmarshalStrict(text, &c); err != nil {
+				t.Fatal(err)
+			}
+			prepare(&c.Job)
+			s := &story{t: t, job: &c.Job, now: noon}
+			s.settle()
+			for _, step := range c.Steps {
+				fmt.Fprintf(&s.text, "\n%s %s\n", s.now.Format("15:04:05"), step)
+				s.play(strings.Fields(step))
+				s.settle()
+			}
+			compare(t, strings.Replace(file, ".in.yaml", ".want.txt", 1), []byte(s.text.String()))
+		})
+	}
+}
+
+// settle passes until nothing changes any more, as the engine does.
+func (s *story) settle() {
+	s.t.Helper()
+	for range 20 {
+		before := s.job.DeepCopy()
+		world := World{Pods: slices.Clone(s.pods)}
+		plan := Plan(s.job, world, s.now)
+		wrote := s.carryOut(plan)
+		if s.over {
+			return
+		}
+		Report(s.job, world, s.now)
+		s.tell()
+		if !wrote && gocmp.Equal(before.Status, s.job.Status) {
+			if plan.Again > 0 {
+				fmt.Fprintf(&s.text, "  ... looks again in %s\n", plan.Again)
+			}
+			return
+		}
+	}
+	s.t.Fatal("it does not settle")
+}
+
+func (s *story) carryOut(plan engine.Plan) bool {
+	for _, d := range plan.Delete {
+		fmt.Fprintf(&s.text, "  - %s: %s\n", d.Object.GetName(), strings.TrimSuffix(d.Reason+", "+d.Why, ", "))
+		if i := s.find(d.Object.GetName()); i >= 0 {
+			s.pods[i].DeletionTimestamp = new(metav1.NewTime(s.now.Add(30 * time.Second)))
+		}
+		s.over = s.over || d.Object.GetUID() == s.job.UID
+	}
+	wrote := len(plan.Delete) > 0
+	for _, c := range plan.Create {
+		p, isPod := c.Object.DeepCopyObject().(*corev1.Pod)
+		if !isPod {
+			continue
+		}
+		wrote = true
+		s.made++
+		p.UID, p.Status.Phase = types.UID(strconv.Itoa(s.made)), corev1.PodPending
+		s.pods = append(s.pods, *p)
+		fmt.Fprintf(&s.text, "  + %s attempt %s\n", p.Name, p.Labels[names.Attempt])
+	}
+	return wrote
+}
+
+// tell says how the job is when that changed.
+func (s *story) tell() {
+	said := fmt.Sprintf("  = %s, %s ready", s.job.Status.Phase, s.job.Status.Ready)
+	for _, c := range s.job.Status.Conditions {
+		if c.Type == v1alpha1.ConditionSucceeded {
+			said += fmt.Sprintf(": %s: %s", c.Reason, c.Message)
+		}
+	}
+	if said != s.said {
+		s.text.WriteString(said + "\n")
+	}
+	s.said = said
+}
+
+func (s *story) find(name string) int {
+	return slices.IndexFunc(s.pods, func(p corev1.Pod) bool { return p.Name == name })
+}
+
+// play lets a step happen to the pods it names, or to the job.
+func (s *story) play(step []string) {
+	s.t.Helper()
+	policy := &s.job.Spec.RunPolicy
+	switch verb := step[0]; verb {
+	case "wait":
+		d, err := time.ParseDuration(step[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.now = s.now.Add(d)
+	case "suspend", "resume":
+		policy.Suspend = new(verb == "suspend")
+	case "scale":
+		n, err := strconv.Atoi(step[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.job.Spec.PyTorch.Elastic.Replicas = int32(n)
+	default:
+		s.now = s.now.Add(time.Second)
+		for i := range s.pods {
+			if p := &s.pods[i]; step[1] == "all" || strings.HasSuffix(p.Name, step[1]) {
+				s.happen(p, verb, step[2:])
+			}
+		}
+		s.pods = slices.DeleteFunc(s.pods, func(p corev1.Pod) bool { return p.UID == "" })
+	}
+}
+
+func (s *story) happen(p *corev1.Pod, verb string, more []string) {
+	s.t.Helper()
+	if verb == "delete" || verb == "end" {
+		if verb == "delete" || terminating(p) {
+			p.UID = "" // gone
+		}
+		return
+	}
+	if terminating(p) || finished(p) {
+		return
+	}
+	ready := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue}
+	switch verb {
+	case "run":
+		p.Status.Phase, p.Status.Conditions = corev1.PodRunning, []corev1.PodCondition{ready}
+	case "succeed":
+		p.Status.Phase = corev1.PodSucceeded
+	case "lose":
+		p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted"
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(s.now)}}
+	case "fail":
+		code, err := strconv.Atoi(cmp.Or(more...))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		p.Status.Phase = corev1.PodFailed
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: p.Spec.Containers[0].Name, State: corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: int32(code), Message: strings.Join(more[1:], " "), FinishedAt: metav1.NewTime(s.now)},
+		}}}
+	default:
+		s.t.Fatalf("no step %q", verb)
+	}
+}
