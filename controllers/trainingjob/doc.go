@@ -12,15 +12,20 @@
 //	                  |  +---------+
 //	                  +-- suspended <-- spec.runPolicy.suspend, from any state but the last two
 //
-// What is decided comes from the pods that exist, in this order: did the role that decides succeed; is the job
-// suspended; did a replica fail for good; is the restart budget spent; has the deadline passed. Three things only are taken from the
-// status, because the pods cannot tell them once they are gone: how the job ended, when it started, and which units were
-// restarted how often. Each is stored before anything is done about it. A failed pod is deleted only when its failure
-// has been counted in status.restarts; the attempt its replacement carries as a label is the sum of the counts of its
-// replica, its role and its job, and a pod of an earlier attempt is one to delete. Pods are cleaned up only when the end
-// of the job is stored. A manager that dies between any two writes thus neither counts a failure twice nor forgets it.
+// What is decided comes from the pods that exist, in this order: did a role that decides succeed; is the job suspended; did a
+// replica fail for good; is the restart budget spent; has a deadline passed. A replica is judged by its main container. Five
+// things only are taken from the status, because the pods cannot tell them once they are gone: how the job ended, when it
+// started, how often it was suspended, which replicas have succeeded, and which units were restarted how often. Each is stored
+// before anything is done about it. A failed pod is deleted only when its failure has been counted in status.restarts; the
+// attempt its replacement carries as a label is the sum of the counts of its replica, its role, its job and of the suspensions,
+// and a pod of an earlier attempt is one to delete. Pods are cleaned up only when the end of the job is stored. A manager that
+// dies between any two writes thus neither counts a failure twice nor forgets it.
 //
-// Pods that were deleted, evicted or lost with their node are replaced without being charged to the restart budget.
+// Pods that were deleted, evicted or lost with their node are replaced without being charged to the restart budget, and so are
+// failures that only tell that another process is gone.
+//
+// Jobs whose pods are launched over ssh own a Secret with keys, made once, and a ConfigMap with the hosts. Their launcher is made
+// when everything it launches on is ready.
 //
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs/status,verbs=patch
