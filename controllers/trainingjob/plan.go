@@ -56,7 +56,7 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 	gone := s.unaccounted()
 	for _, r := range s.replicas {
 		// Recording restarts of a pod that is gone changes the attempt that the pod to make belongs to.
-		if r.pod != nil || gone[unitOf(r.Member)] == 0 {
+		if r.pod != nil || gone[r.unit] == 0 {
 			s.replace(&plan, r)
 		}
 	}
@@ -96,7 +96,7 @@ func (s *state) held(r replica) bool {
 func (s *state) leaving(r replica) bool {
 	alone := s.layout.Scope() == v1alpha1.ScopeReplica
 	return slices.ContainsFunc(s.replicas, func(other replica) bool {
-		return other.superseded() && (s.resuming() || !alone && unitOf(other.Member) == unitOf(r.Member))
+		return other.superseded() && (s.resuming() || !alone && other.unit == r.unit)
 	})
 }
 

@@ -109,7 +109,7 @@ func (s *state) budgetSpent() (verdict, bool) {
 	}
 	for _, f := range s.failures {
 		if s.replaced(f) && s.spent(s.afterFailure(f)) {
-			return s.exceeded(unitOf(f.replica.Member), f.cause), true
+			return s.exceeded(f.replica.unit, f.cause), true
 		}
 	}
 	return verdict{}, false
@@ -119,7 +119,7 @@ func (s *state) budgetSpent() (verdict, bool) {
 func (s *state) budgetSpentInPlace() (verdict, bool) {
 	for _, r := range s.replicas {
 		if r.current() && !r.succeeded() && inPlace(r) > 0 && s.spent(s.afterInPlace(r)) {
-			return s.exceeded(unitOf(r.Member), explain(r.pod, r.Role.MainName())), true
+			return s.exceeded(r.unit, explain(r.pod, r.Role.MainName())), true
 		}
 	}
 	return verdict{}, false

@@ -152,7 +152,7 @@ func (s *state) retrying(r replica) (metav1.Condition, bool) {
 		return condition(kind, yes, v1alpha1.ReasonReplicaFailed, sentence(explain(r.pod, r.Role.MainName()))+"."), true
 	}
 	gone := s.job.Status.RunningTime != nil && !r.current() && r.Index < s.sizes[r.Role.Name]
-	if rec := s.record(unitOf(r.Member)); s.explains(rec, r) {
+	if rec := s.record(r.unit); s.explains(rec, r) {
 		reason := v1alpha1.ReasonReplicaFailed
 		if rec.Count == 0 {
 			reason = v1alpha1.ReasonReplicaLost

@@ -71,6 +71,9 @@ func (s *state) setRecord(rec v1alpha1.Restart) {
 // attempts is the number of attempts of a member that are over: what is recorded for its replica, its role and its job.
 func (s *state) attempts(m framework.Member) int32 {
 	total := s.job.Status.Suspensions
+	if len(s.records) == 0 {
+		return total
+	}
 	for _, unit := range []string{jobUnit, names.Lower(m.Role.Name), replicaUnit(m)} {
 		rec := s.record(unit)
 		total += rec.Count + rec.Lost
@@ -91,7 +94,7 @@ func inPlace(r replica) int32 {
 
 // due is how long a replica's next pod still has to wait.
 func (s *state) due(r replica) time.Duration {
-	rec := s.record(unitOf(r.Member))
+	rec := s.record(r.unit)
 	if rec.Cause == nil || rec.Cause.Time == nil {
 		return 0
 	}
@@ -114,7 +117,7 @@ func doubled(base time.Duration, n int32, most time.Duration) time.Duration {
 func (s *state) recordFailures() {
 	counted := map[string]bool{}
 	for _, f := range s.failures {
-		unit := unitOf(f.replica.Member)
+		unit := f.replica.unit
 		if counted[unit] || !s.replaced(f) {
 			continue
 		}
@@ -152,7 +155,7 @@ func (s *state) afterFailure(f failure) v1alpha1.Restart {
 
 // afterInPlace is the record of a replica's unit when what the kubelet restarted in its pod is counted.
 func (s *state) afterInPlace(r replica) v1alpha1.Restart {
-	rec := s.record(unitOf(r.Member))
+	rec := s.record(r.unit)
 	more := inPlace(r) - rec.InPlace
 	if more <= 0 {
 		return rec
@@ -204,7 +207,7 @@ func (s *state) recordInPlace() {
 		if !r.current() || inPlace(r) == 0 {
 			continue
 		}
-		if before := s.record(unitOf(r.Member)); inPlace(r) > before.InPlace {
+		if before := s.record(r.unit); inPlace(r) > before.InPlace {
 			s.causes = append(s.causes, explain(r.pod, r.Role.MainName()))
 		}
 		s.setRecord(s.afterInPlace(r))
@@ -220,7 +223,7 @@ func (s *state) unaccounted() map[string]int32 {
 		}
 	}
 	for _, r := range s.replicas {
-		if unit := unitOf(r.Member); r.current() && left[unit] > 0 {
+		if unit := r.unit; r.current() && left[unit] > 0 {
 			left[unit] = max(0, left[unit]-inPlace(r))
 		}
 	}

@@ -56,6 +56,10 @@ type state struct {
 type replica struct {
 	framework.Member
 	pod *corev1.Pod
+	// of is the attempt the pod was made for.
+	of int32
+	// unit is what restarts together with the member.
+	unit string
 	// attempt is the one wanted: the number of restarts recorded for the member's units.
 	attempt int32
 	// done is true when the status says that the member has succeeded, whatever became of its pod.
@@ -81,8 +85,12 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	done := successes(job)
 	for _, m := range layout.Members() {
 		name := m.Name()
-		s.replicas = append(s.replicas, replica{Member: m, pod: pods[name], attempt: s.attempts(m), done: done[m.Role.Name].has(m.Index)})
-		delete(pods, name)
+		r := replica{Member: m, pod: pods[name], unit: unitOf(m), attempt: s.attempts(m), done: done[m.Role.Name].has(m.Index)}
+		if r.pod != nil {
+			r.of = attemptOf(r.pod)
+			delete(pods, name)
+		}
+		s.replicas = append(s.replicas, r)
 	}
 	for _, p := range pods {
 		if !terminating(p) {
@@ -133,7 +141,7 @@ func awaitsVolumes(p *corev1.Pod) bool {
 }
 
 // superseded is true for a pod of an attempt that is over.
-func (r replica) superseded() bool { return r.pod != nil && attemptOf(r.pod) < r.attempt }
+func (r replica) superseded() bool { return r.pod != nil && r.of < r.attempt }
 
 // current is true for a replica with a pod that counts: of this attempt, and not on its way out.
 func (r replica) current() bool { return r.pod != nil && !r.superseded() && !terminating(r.pod) }
