@@ -38,6 +38,8 @@ type row struct {
 	together bool
 	// batch is the role that the original runs as a batch/v1 Job.
 	batch string
+	// spared is the role whose failures the original ignores.
+	spared string
 	// exec is true when the original starts processes in pods through the API server and not by ssh.
 	exec bool
 	// container is the name of the main container of a template that names none.
@@ -127,7 +129,7 @@ var rows = []row{
 		kind: "MPIJob", apiVersions: []string{"kubeflow.org/v2beta1"}, framework: v1alpha1.MPI,
 		specs: "mpiReplicaSpecs", roles: mpiRoles, needs: "Launcher", replicas: map[string]int32{"Worker": 0}, container: "mpi",
 		restart:  map[string]v1alpha1.RestartPolicy{"Launcher": v1alpha1.RestartOnFailure, "": v1alpha1.RestartNever},
-		fallback: v1alpha1.RestartOnFailure, clean: v1alpha1.CleanNone, retries: asJob, batch: "Launcher", own: mpi,
+		fallback: v1alpha1.RestartOnFailure, clean: v1alpha1.CleanNone, retries: asJob, batch: "Launcher", spared: "Worker", own: mpi,
 	},
 	{
 		kind: "MPIJob", apiVersions: []string{"kubeflow.org/v1alpha1"}, framework: v1alpha1.MPI,
