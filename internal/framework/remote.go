@@ -79,16 +79,35 @@ func (l *Layout) Hostfile() string {
 var formats = map[string]string{"OpenMPI": "%s slots=%d\n", "Intel": "%s:%d\n", "MPICH": "%s:%d\n"}
 
 // Discovery is the script that elastic Horovod runs to learn which hosts there are now: the launcher, where it computes
-// too, and the workers that are up.
+// too, and the workers that are up, in the order of their names.
 func (l *Layout) Discovery(up func(Member) bool) string {
+	hosts := l.Remote().Hosts(l)
+	slices.SortStableFunc(hosts, func(a, b Host) int {
+		if one, other := a.Launches(), b.Launches(); one != other {
+			if one {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name(), b.Name())
+	})
 	var script strings.Builder
 	script.WriteString("#!/bin/sh\n")
-	for _, h := range l.Remote().Hosts(l) {
+	for _, h := range hosts {
 		if h.Launches() || up(h.Member) {
-			script.WriteString("echo " + h.Host(h.Role, h.Index) + "\n")
+			script.WriteString("echo " + h.discovered() + "\n")
 		}
 	}
 	return script.String()
+}
+
+// discovered is a line of the script's output.
+func (h Host) discovered() string {
+	host := h.Host(h.Role, h.Index)
+	if mpi := h.Job.Spec.MPI; mpi != nil && mpi.Discovery == "HostsAndSlots" {
+		return fmt.Sprintf("%s:%d", host, h.Slots)
+	}
+	return host
 }
 
 // mpiHosts are the launcher, where it computes too, and the workers.
