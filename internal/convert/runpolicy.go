@@ -83,7 +83,7 @@ func (c *conversion) restarts(path string, limit *int32) {
 		if *limit > mostRestarts {
 			c.lost(path, "restarts.max is %d, which is the most there is", mostRestarts)
 		}
-		c.job.Spec.RunPolicy.Restarts.Max = new(max(0, min(*limit, mostRestarts)))
+		c.job.Spec.RunPolicy.Restarts.Max = new(min(*limit, mostRestarts))
 		return
 	}
 	if restarted {

@@ -4,15 +4,12 @@
 package compat
 
 import (
-	"bytes"
 	"errors"
 	"flag"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -177,15 +174,11 @@ func (e *expectation) add(t *testing.T, hosts hosts, o *unstructured.Unstructure
 // mill runs a subcommand on a manifest.
 func mill(t *testing.T, manifest, command string) string {
 	t.Helper()
-	var out, errs bytes.Buffer
-	program := cli.Program{
-		Name: "mill", In: strings.NewReader(manifest), Out: &out, Err: &errs, Getenv: func(string) string { return "" },
-		Width: func(io.Writer) int { return 0 }, Now: time.Now,
+	out, code, errs := try(t, manifest, command)
+	if code != cli.ExitOK {
+		t.Fatalf("mill %s exits %d and says %s", command, code, errs)
 	}
-	if code := program.Run(t.Context(), []string{command, "-f", "-"}); code != cli.ExitOK {
-		t.Fatalf("mill %s exits %d and says %s", command, code, errs.String())
-	}
-	return out.String()
+	return out
 }
 
 func golden(t *testing.T, file string, want []expectation) {
