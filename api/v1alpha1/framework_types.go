@@ -156,6 +156,13 @@ type MPISpec struct {
 	// +optional
 	LauncherCreation string `json:"launcherCreation,omitempty"`
 
+	// discovery is what discover_hosts.sh prints of a host: its name (Hosts), or its name and slots as host:slots
+	// (HostsAndSlots), which horovodrun needs unless it is given --slots.
+	// +kubebuilder:validation:Enum=Hosts;HostsAndSlots
+	// +kubebuilder:default=Hosts
+	// +optional
+	Discovery string `json:"discovery,omitempty"`
+
 	// sshAuthMountPath is the directory the job's ssh keys are mounted at.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

@@ -28,7 +28,7 @@ const (
 // remote plans what a launcher needs to start processes on the other pods: keys, made once for the job, and its files. The
 // files are written when the launcher is due, and not for each worker that comes up before.
 func (s *state) remote(plan *engine.Plan) {
-	if s.layout.Row.Remote == nil {
+	if s.layout.Remote() == nil {
 		return
 	}
 	plan.Create = append(plan.Create, engine.Step{Object: keys(s.layout)})
@@ -40,7 +40,7 @@ func (s *state) remote(plan *engine.Plan) {
 
 // awaitsWorkers is true for a launcher to be made that waits for pods it launches on.
 func (s *state) awaitsWorkers(r replica) bool {
-	if !r.Launches() || !s.layout.Row.Remote.Waits(s.job) {
+	if !r.Launches() || !s.layout.Remote().Waits(s.job) {
 		return false
 	}
 	return slices.ContainsFunc(s.replicas, func(other replica) bool { return !other.Launches() && !other.ready() })
@@ -75,7 +75,7 @@ func files(l *framework.Layout, up func(framework.Member) bool) *corev1.ConfigMa
 // connect gives a pod its part in a job that is launched over ssh: the keys, the files in the launcher, and in the others an
 // ssh server where the template names no command.
 func connect(p *corev1.PodSpec, m framework.Member) {
-	if m.Row.Remote == nil {
+	if m.Remote() == nil {
 		return
 	}
 	main := &p.Containers[m.Role.Main]

@@ -4,6 +4,7 @@
 package convert
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -84,20 +85,22 @@ func mpi(c *conversion, spec *fields) {
 	if c.row.exec {
 		c.remote("Launcher")
 		c.computing(&block)
+		block.Discovery = "HostsAndSlots"
 	}
 	if block != (v1alpha1.MPISpec{}) {
 		c.job.Spec.MPI = &block
 	}
 }
 
-// mainContainer puts the container that runs MPI first, where a TrainingJob looks for it.
+// mainContainer puts the container of Workers that runs MPI first, where a TrainingJob looks for it. In the Launcher the
+// first one has been that already: the original means it for kubectl exec.
 func (c *conversion) mainContainer(spec *fields) {
 	name := spec.text("mainContainer")
 	if name == "" {
 		return
 	}
 	for i := range c.parts {
-		if !first(podOf(&c.parts[i]), name) && c.parts[i].Name == "Worker" {
+		if c.parts[i].Name == "Worker" && !first(podOf(&c.parts[i]), name) {
 			c.lost(spec.at("mainContainer"), "role %s has no container %s; its first container is the main one", c.parts[i].Name, name)
 		}
 	}
@@ -106,19 +109,20 @@ func (c *conversion) mainContainer(spec *fields) {
 // computing is about a launcher that has GPUs: the original lists it in the hostfile then.
 func (c *conversion) computing(block *v1alpha1.MPISpec) {
 	p := c.part("Launcher")
-	resources, _ := containerOf(p, c)["resources"].(map[string]any)
-	limits, _ := resources["limits"].(map[string]any)
-	for name := range limits {
-		if strings.Contains(name, "gpu") && block.Launcher == "" {
-			block.Launcher = "Worker"
-			c.note(p.path, "has GPUs, so that it computes as well: mpi.launcher is Worker")
-		}
+	if p == nil || block.Launcher != "" || !slices.ContainsFunc(containersOf(podOf(p)), hasGPU) {
+		return
 	}
+	block.Launcher = "Worker"
+	c.note(p.path, "has GPUs, so that it computes as well: mpi.launcher is Worker")
 }
 
-func containerOf(p *part, c *conversion) map[string]any {
-	if p == nil {
-		return nil
+func hasGPU(container map[string]any) bool {
+	resources, _ := container["resources"].(map[string]any)
+	limits, _ := resources["limits"].(map[string]any)
+	for name := range limits {
+		if strings.Contains(name, "gpu") {
+			return true
+		}
 	}
-	return c.main(p)
+	return false
 }

@@ -38,8 +38,12 @@ type row struct {
 	together bool
 	// batch is the role that the original runs as a batch/v1 Job.
 	batch string
+	// spared is the role whose failures the original ignores.
+	spared string
 	// exec is true when the original starts processes in pods through the API server and not by ssh.
 	exec bool
+	// over are variables that the original puts over the user's, where a TrainingJob takes the user's.
+	over []string
 	// container is the name of the main container of a template that names none.
 	container string
 	// own converts what only this kind has.
@@ -78,6 +82,13 @@ const v1 = "kubeflow.org/v1"
 var (
 	never     = map[string]v1alpha1.RestartPolicy{"": v1alpha1.RestartNever}
 	onFailure = map[string]v1alpha1.RestartPolicy{"": v1alpha1.RestartOnFailure}
+)
+
+// Variables by which a launcher uses kubectl exec, is kept from GPUs, and lets ssh be patient.
+var (
+	execVariables = []string{"KUBECTL_DIR", "OMPI_MCA_plm_rsh_agent"}
+	gpuVariables  = []string{"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
+	sshVariables  = []string{"OMPI_MCA_plm_rsh_args", "I_MPI_HYDRA_BOOTSTRAP_EXEC_EXTRA_ARGS", "HYDRA_LAUNCH_EXTRA_ARGS"}
 )
 
 // rows is the table. What the originals do is in their API types and defaults: training-operator v1.8 and v1.9, mpi-operator
@@ -121,13 +132,13 @@ var rows = []row{
 	{
 		kind: "MPIJob", apiVersions: []string{v1, "kubeflow.org/v1alpha2"}, framework: v1alpha1.MPI,
 		specs: "mpiReplicaSpecs", roles: mpiRoles, needs: "Launcher", replicas: map[string]int32{"Worker": 0}, container: "mpi",
-		restart: never, fallback: v1alpha1.RestartOnFailure, clean: v1alpha1.CleanNone, retries: endless, exec: true, own: mpi,
+		restart: never, fallback: v1alpha1.RestartOnFailure, clean: v1alpha1.CleanNone, retries: endless, exec: true, over: gpuVariables, own: mpi,
 	},
 	{
 		kind: "MPIJob", apiVersions: []string{"kubeflow.org/v2beta1"}, framework: v1alpha1.MPI,
 		specs: "mpiReplicaSpecs", roles: mpiRoles, needs: "Launcher", replicas: map[string]int32{"Worker": 0}, container: "mpi",
 		restart:  map[string]v1alpha1.RestartPolicy{"Launcher": v1alpha1.RestartOnFailure, "": v1alpha1.RestartNever},
-		fallback: v1alpha1.RestartOnFailure, clean: v1alpha1.CleanNone, retries: asJob, batch: "Launcher", own: mpi,
+		fallback: v1alpha1.RestartOnFailure, clean: v1alpha1.CleanNone, retries: asJob, batch: "Launcher", spared: "Worker", over: slices.Concat(sshVariables, gpuVariables), own: mpi,
 	},
 	{
 		kind: "MPIJob", apiVersions: []string{"kubeflow.org/v1alpha1"}, framework: v1alpha1.MPI,
@@ -137,7 +148,8 @@ var rows = []row{
 	{
 		kind: "ChainerJob", apiVersions: []string{"kubeflow.org/v1alpha1", v1}, framework: v1alpha1.Chainer,
 		roles: []string{"Master"}, container: "chainer", restart: onFailure, fallback: v1alpha1.RestartOnFailure,
-		clean: v1alpha1.CleanRunning, retries: asJob, limit: "spec.master.backoffLimit", batch: "Master", exec: true, steps: []step{chainer},
+		clean: v1alpha1.CleanRunning, retries: asJob, limit: "spec.master.backoffLimit", batch: "Master", exec: true,
+		over: []string{"OMPI_MCA_btl_tcp_if_exclude"}, steps: []step{chainer},
 	},
 	{
 		kind: "TrainJob", apiVersions: []string{"trainer.kubeflow.org/v1alpha1"}, container: "node",

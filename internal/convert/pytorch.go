@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // pytorch converts what only a PyTorchJob has.
@@ -99,9 +101,12 @@ var backends = map[string]string{"c10d": "c10d", "etcd": "etcd", "etcd-v2": "etc
 func (c *conversion) rendezvous(policy *fields, worker *part) *v1alpha1.Rendezvous {
 	found := v1alpha1.Rendezvous{Backend: policy.word("rdzvBackend", backends), ID: policy.text("rdzvId")}
 	host, number := policy.text("rdzvHost"), policy.number("rdzvPort")
-	own := c.name() + "-worker-0"
+	pod, ours := c.ownPod(host)
+	if ours {
+		host = pod + "." + c.name()
+	}
 	switch {
-	case host != "" && host != own:
+	case host != "" && pod != c.name()+"-worker-0":
 		found.Endpoint = host + ":" + strconv.Itoa(int(c.workerPort(worker, number)))
 	case number != nil:
 		c.listen(worker, *number, policy.at("rdzvPort"))
@@ -122,6 +127,18 @@ func (c *conversion) rendezvous(policy *fields, worker *part) *v1alpha1.Rendezvo
 		return nil
 	}
 	return &found
+}
+
+// ownPod is the pod of the job that a host names, as the original has it: the pod's name, with or without its domain.
+func (c *conversion) ownPod(host string) (string, bool) {
+	pod, _, _ := strings.Cut(host, ".")
+	for _, p := range c.parts {
+		index, ours := strings.CutPrefix(pod, c.name()+"-"+names.Lower(p.Name)+"-")
+		if _, err := strconv.Atoi(index); ours && err == nil && c.name() != "" {
+			return pod, true
+		}
+	}
+	return "", false
 }
 
 const (

@@ -14,7 +14,8 @@ import (
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
-// reserved removes variables that the job sets for the rendezvous: it would be refused for them.
+// reserved removes variables that the job sets for the rendezvous: it would be refused for them. A mere default, which the
+// user's own value would replace here, is removed where the original puts its value over the user's.
 func (c *conversion) reserved() {
 	layout, known := framework.Resolve(c.typed())
 	for i := range c.parts {
@@ -22,25 +23,33 @@ func (c *conversion) reserved() {
 		if !known {
 			continue
 		}
-		member := framework.Member{Layout: layout, Role: layout.Find(c.parts[i].Name)}
-		c.unset(&c.parts[i], layout.Reserved(member))
+		c.unset(&c.parts[i], framework.Member{Layout: layout, Role: layout.Find(c.parts[i].Name)})
 	}
 }
 
-// unset removes variables from the containers of a role.
-func (c *conversion) unset(p *part, reserved []string) {
+// unset removes variables from the containers of a role that the job sets them in.
+func (c *conversion) unset(p *part, m framework.Member) {
+	reserved, over := m.Reserved(m), slices.DeleteFunc(slices.Clone(c.row.over), func(name string) bool { return !m.Sets(name) })
+	if c.row.exec && m.Launches() {
+		over = append(over, execVariables...)
+	}
 	for i, container := range containersOf(podOf(p)) {
 		list, ok := container["env"].([]any)
-		if !ok {
+		if !ok || m.Row.MainOnly && i != m.Role.Main {
 			continue
 		}
 		list = slices.DeleteFunc(list, func(item any) bool {
 			variable, _ := item.(map[string]any)
 			name, _ := variable["name"].(string)
-			if !slices.Contains(reserved, name) {
+			path := fmt.Sprintf("%s.template.spec.containers[%d].env", p.path, i)
+			switch {
+			case slices.Contains(reserved, name):
+				c.lost(path, "%s is set by the job for the rendezvous", name)
+			case slices.Contains(over, name):
+				c.note(path, "%s is left out: the original has its own value for it, whatever is set here", name)
+			default:
 				return false
 			}
-			c.lost(fmt.Sprintf("%s.template.spec.containers[%d].env", p.path, i), "%s is set by the job for the rendezvous", name)
 			return true
 		})
 		container["env"] = list

@@ -87,7 +87,14 @@ var policies = map[string]string{
 
 // restartPolicy is the role's own, or the original's default where a TrainingJob has another.
 func (c *conversion) restartPolicy(spec *fields, role string) v1alpha1.RestartPolicy {
-	return c.restartable(spec.at("restartPolicy"), spec.word("restartPolicy", policies), role)
+	path := spec.at("restartPolicy")
+	policy := c.restartable(path, spec.word("restartPolicy", policies), role)
+	if policy == v1alpha1.RestartNever && role == c.row.spared {
+		// Never would fail the job.
+		c.note(path, "the original leaves a %s that failed as it is and the job goes on; here it is replaced, as often as restarts.max allows", role)
+		return ""
+	}
+	return policy
 }
 
 func (c *conversion) restartable(path, said, role string) v1alpha1.RestartPolicy {

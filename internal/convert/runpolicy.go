@@ -75,11 +75,15 @@ func (c *conversion) restarts(path string, limit *int32) {
 	if restarted && c.row.together {
 		c.note(path, "a replica that fails restarts the whole job, which its processes need to find each other again; the original restarts that replica")
 	}
+	if limit != nil && *limit == 0 && c.part(c.row.spared) != nil {
+		c.once(path)
+		return
+	}
 	if limit != nil {
 		if *limit > mostRestarts {
 			c.lost(path, "restarts.max is %d, which is the most there is", mostRestarts)
 		}
-		c.job.Spec.RunPolicy.Restarts.Max = new(max(0, min(*limit, mostRestarts)))
+		c.job.Spec.RunPolicy.Restarts.Max = new(min(*limit, mostRestarts))
 		return
 	}
 	if restarted {
@@ -100,6 +104,15 @@ func (c *conversion) retriedJob(path string, limit *int32) {
 	}
 	p.RestartPolicy = v1alpha1.RestartOnFailure
 	c.note(p.path, "Never is OnFailure: the original makes a new pod until %s is reached; set that to 0 if it should not", path)
+}
+
+// once is about a limit of 0 where it is one role's: that role is not restarted, and others still are.
+func (c *conversion) once(path string) {
+	p := c.part(c.row.batch)
+	p.RestartPolicy = v1alpha1.RestartNever
+	c.job.Spec.RunPolicy.Restarts.Max = new(endless.max)
+	c.note(path, "the limit is the %s's, whose restartPolicy is Never; restarts.max is %d for the %ss, whose failures the original ignores",
+		p.Name, endless.max, c.row.spared)
 }
 
 // scheduling keeps the priority; gangs and queues are in the schema and refused by name until there are some.

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/framework"
 )
 
 // template takes a role's template and removes what a TrainingJob sets itself or no pod has.
@@ -128,11 +129,13 @@ func podOf(p *part) map[string]any {
 	return spec
 }
 
-// main is the container whose end is the replica's: the one with the framework's name, or else the first.
+// main is the container whose end is the replica's: the one with the framework's name, if it has one, or else the first.
 func (c *conversion) main(p *part) map[string]any {
 	containers := containersOf(podOf(p))
+	row, known := framework.Find(c.row.framework)
+	named := !known || row.Container != ""
 	for _, container := range containers {
-		if container["name"] == c.row.container {
+		if named && container["name"] == c.row.container {
 			return container
 		}
 	}

@@ -200,6 +200,11 @@ func (l *Layout) endpoint(role *Role, index int) string {
 	return l.Host(role, index) + ":" + strconv.Itoa(int(role.Port))
 }
 
+// Sets is true of a variable that the job gives to a member.
+func (m Member) Sets(name string) bool {
+	return slices.ContainsFunc(m.Row.Env, func(v Var) bool { return v.Name == name && v.Value(m) != nil })
+}
+
 // Reserved are the variables of the contract that a member gets and a user must not set. One that the member does not get
 // is the user's: in a job without a Master, MASTER_ADDR may be set by hand.
 func (l *Layout) Reserved(m Member) []string {

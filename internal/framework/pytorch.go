@@ -81,12 +81,19 @@ func elastic(f func(Member, *v1alpha1.Elastic) string) Formula {
 	}
 }
 
+// rendezvousEndpoint is where the agents meet. The worker there must find out that the store is its own to host, which it
+// does by comparing the endpoint with its host name. Its host behind the Service never equals that before PyTorch 2, every
+// worker would wait for the store, and the job for ever: so that worker is told its name alone.
 func rendezvousEndpoint(m Member, e *v1alpha1.Elastic) string {
 	if e.Rendezvous != nil && e.Rendezvous.Endpoint != "" {
 		return e.Rendezvous.Endpoint
 	}
 	worker := m.Find("Worker")
-	return m.Host(worker, 0) + ":" + strconv.Itoa(int(worker.Port))
+	host := m.Host(worker, 0)
+	if hostsStore(m, e) && !onHostNetwork(m) {
+		host = m.Name()
+	}
+	return host + ":" + strconv.Itoa(int(worker.Port))
 }
 
 func rendezvousBackend(_ Member, e *v1alpha1.Elastic) string {
@@ -103,9 +110,8 @@ func rendezvousID(_ Member, e *v1alpha1.Elastic) string {
 	return e.Rendezvous.ID
 }
 
-// rendezvousConfig is the user's, and tells the first worker that the store is its own to host. A worker finds that out by
-// comparing the endpoint with its own host name, which a Service's name of it never equals before PyTorch 2: without a
-// host every worker waits for the store, and the job for ever.
+// rendezvousConfig is the user's. On the host's network the host name is the node's, so that the worker that hosts the store
+// has to be told.
 func rendezvousConfig(m Member, e *v1alpha1.Elastic) string {
 	var pairs []string
 	if e.Rendezvous != nil {
@@ -113,7 +119,7 @@ func rendezvousConfig(m Member, e *v1alpha1.Elastic) string {
 			pairs = append(pairs, s.Name+"="+s.Value)
 		}
 	}
-	if hostsStore(m, e) {
+	if hostsStore(m, e) && onHostNetwork(m) {
 		pairs = append(pairs, "is_host=true")
 	}
 	return strings.Join(pairs, ",")
@@ -127,6 +133,8 @@ func hostsStore(m Member, e *v1alpha1.Elastic) bool {
 	return e.Rendezvous == nil || e.Rendezvous.Endpoint == "" &&
 		!slices.ContainsFunc(e.Rendezvous.Config, func(s v1alpha1.Setting) bool { return s.Name == "is_host" })
 }
+
+func onHostNetwork(m Member) bool { return m.Role.Template.Spec.HostNetwork }
 
 func maxRestarts(_ Member, e *v1alpha1.Elastic) string {
 	if e.MaxRestarts == nil {

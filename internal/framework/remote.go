@@ -20,6 +20,8 @@ type Remote struct {
 	Launcher string
 	// Hosts are the hosts of the file in their order, with their slots.
 	Hosts func(*Layout) []Host
+	// Distributed is true when a job of one pod has nothing to launch.
+	Distributed bool
 	// Waits is true when the launcher is made only once all others are ready.
 	Waits func(*v1alpha1.TrainingJob) bool
 }
@@ -52,14 +54,22 @@ func (l *Layout) KeyPath() string {
 // RootKeys is true when root uses the ssh keys, which may then be closed to everybody else.
 func (l *Layout) RootKeys() bool { return l.KeyPath() == rootKeys }
 
+// Remote is how a pod of the job starts processes on the others, or nil where none does.
+func (l *Layout) Remote() *Remote {
+	if r := l.Row.Remote; r != nil && (!r.Distributed || l.Size() > 1) {
+		return r
+	}
+	return nil
+}
+
 // Launches is true for the pod that starts the processes on the others.
-func (m Member) Launches() bool { return m.Row.Remote != nil && m.Row.Remote.Launcher == m.Role.Name }
+func (m Member) Launches() bool { return m.Remote() != nil && m.Remote().Launcher == m.Role.Name }
 
 // Hostfile is the hostfile of the job's MPI implementation.
 func (l *Layout) Hostfile() string {
 	format := formats[implementation(l.Job)]
 	var b strings.Builder
-	for _, h := range l.Row.Remote.Hosts(l) {
+	for _, h := range l.Remote().Hosts(l) {
 		fmt.Fprintf(&b, format, h.Host(h.Role, h.Index), h.Slots)
 	}
 	return b.String()
@@ -69,16 +79,35 @@ func (l *Layout) Hostfile() string {
 var formats = map[string]string{"OpenMPI": "%s slots=%d\n", "Intel": "%s:%d\n", "MPICH": "%s:%d\n"}
 
 // Discovery is the script that elastic Horovod runs to learn which hosts there are now: the launcher, where it computes
-// too, and the workers that are up.
+// too, and the workers that are up, in the order of their names.
 func (l *Layout) Discovery(up func(Member) bool) string {
+	hosts := l.Remote().Hosts(l)
+	slices.SortStableFunc(hosts, func(a, b Host) int {
+		if one, other := a.Launches(), b.Launches(); one != other {
+			if one {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name(), b.Name())
+	})
 	var script strings.Builder
 	script.WriteString("#!/bin/sh\n")
-	for _, h := range l.Row.Remote.Hosts(l) {
+	for _, h := range hosts {
 		if h.Launches() || up(h.Member) {
-			script.WriteString("echo " + h.Host(h.Role, h.Index) + "\n")
+			script.WriteString("echo " + h.discovered() + "\n")
 		}
 	}
 	return script.String()
+}
+
+// discovered is a line of the script's output.
+func (h Host) discovered() string {
+	host := h.Host(h.Role, h.Index)
+	if mpi := h.Job.Spec.MPI; mpi != nil && mpi.Discovery == "HostsAndSlots" {
+		return fmt.Sprintf("%s:%d", host, h.Slots)
+	}
+	return host
 }
 
 // mpiHosts are the launcher, where it computes too, and the workers.

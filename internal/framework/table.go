@@ -96,12 +96,12 @@ var rows = []Row{
 		Container: "chainer",
 		Restart:   v1alpha1.RestartOnFailure, Scope: v1alpha1.ScopeReplica,
 		Success: []Rule{{[]string{"Master"}, all}},
-		Remote:  &Remote{Launcher: "Master", Hosts: chainerHosts, Waits: always},
+		Remote:  &Remote{Launcher: "Master", Hosts: chainerHosts, Distributed: true, Waits: always},
 		Env: []Var{
-			{"OMPI_MCA_orte_keep_fqdn_hostnames", constant("t"), byRoles},
-			{"OMPI_MCA_orte_default_hostfile", constant(hostfilePath), byRoles},
-			{"OMPI_MCA_plm_rsh_args", constant(sshRetries), ""},
-			{"OMPI_MCA_btl_tcp_if_exclude", constant("lo,docker0"), ""},
+			{"OMPI_MCA_orte_keep_fqdn_hostnames", distributed(constant("t")), byRoles},
+			{"OMPI_MCA_orte_default_hostfile", distributed(constant(hostfilePath)), byRoles},
+			{"OMPI_MCA_plm_rsh_args", distributed(constant(sshRetries)), ""},
+			{"OMPI_MCA_btl_tcp_if_exclude", distributed(constant("lo,docker0")), ""},
 		},
 	},
 	{

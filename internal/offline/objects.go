@@ -14,7 +14,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kjson "k8s.io/apimachinery/pkg/util/json"
-	"sigs.k8s.io/yaml"
 )
 
 // Object is an object of a manifest, and where it stands.
@@ -60,7 +59,7 @@ func (d Document) Objects() ([]Object, []Problem) {
 
 // content decodes a document strictly: a key that is set twice is an error.
 func (d Document) content() (map[string]any, error) {
-	text, err := yaml.YAMLToJSONStrict(d.Text)
+	text, err := toJSON(d.Text)
 	if err != nil {
 		return nil, err
 	}
