@@ -6,7 +6,6 @@ package trainingjob
 import (
 	"fmt"
 	"slices"
-
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
