@@ -19,7 +19,7 @@ var _ = Describe("a job that tells of its progress", func() {
 	It("goes on while its file is touched, and fails when it is not", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		create(ctx, heartbeatRights(namespace)...)
-		job := training(namespace, "hangs", role("Master", 1, "for i in 1 2 3 4 5 6; do touch /progress/beat; sleep 2; done; sleep 600"))
+		job := training(namespace, "hangs", role("Master", 1, "for i in 1 2 3 4 5 6 7 8; do touch /progress/beat; sleep 2; done; sleep 600"))
 		job.Spec.RunPolicy.ProgressDeadlineSeconds = new(int32(10))
 		watched(&job.Spec.Roles[0].Template.Spec, deployment(ctx).Spec.Template.Spec.Containers[0].Image)
 		create(ctx, job)
