@@ -14,7 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -80,8 +81,8 @@ func (b *bench) eventful(s shape, happen func(ns string)) life {
 	ctx, stop := context.WithCancel(b.t.Context())
 	defer stop()
 	var created, first, running, ended moments
-	b.watch(ctx, ns, &corev1.PodList{}, func(o client.Object) { first.see(o.GetLabels()[names.TrainingJob]) })
-	b.watch(ctx, ns, &v1alpha1.TrainingJobList{}, func(o client.Object) {
+	b.watch(ctx, ns, &corev1.Pod{}, func(o client.Object) { first.see(o.GetLabels()[names.TrainingJob]) })
+	b.watch(ctx, ns, &v1alpha1.TrainingJob{}, func(o client.Object) {
 		conditions := o.(*v1alpha1.TrainingJob).Status.Conditions
 		if meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionRunning) {
 			running.see(o.GetName())
@@ -132,29 +133,40 @@ func (b *bench) until(done func() bool) {
 	}
 }
 
-// watch tells of every object of a namespace that is made or changes.
-func (b *bench) watch(ctx context.Context, ns string, list client.ObjectList, tell func(client.Object)) {
+// watch tells of every object of a namespace that is made or changes. A watch that breaks, as one does that is read too slowly, is
+// opened again.
+func (b *bench) watch(ctx context.Context, ns string, of client.Object, tell func(client.Object)) {
 	b.t.Helper()
-	w, err := b.admin.Watch(ctx, list, client.InNamespace(ns))
+	watched, err := cache.New(b.server.Config, cache.Options{
+		Scheme: b.admin.Scheme(), DefaultNamespaces: map[string]cache.Config{ns: {}},
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	informer, err := watched.GetInformer(ctx, of)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { tell(o.(client.Object)) },
+		UpdateFunc: func(_, o any) { tell(o.(client.Object)) },
+	}); err != nil {
+		b.t.Fatal(err)
+	}
 	go func() {
-		defer w.Stop()
-		for e := range w.ResultChan() {
-			if o, ok := e.Object.(client.Object); ok && (e.Type == watch.Added || e.Type == watch.Modified) {
-				tell(o)
-			}
+		if err := watched.Start(ctx); err != nil && ctx.Err() == nil {
+			b.t.Error(err)
 		}
 	}()
+	watched.WaitForCacheSync(ctx)
 }
 
 // kubelet says of every pod that it runs, as soon as it is there.
 func (b *bench) kubelet(ctx context.Context, ns string) {
 	b.t.Helper()
 	slots := make(chan struct{}, 16)
-	b.watch(ctx, ns, &corev1.PodList{}, func(o client.Object) {
-		p := o.(*corev1.Pod)
+	b.watch(ctx, ns, &corev1.Pod{}, func(o client.Object) {
+		p := o.(*corev1.Pod).DeepCopy()
 		if p.Status.Phase != corev1.PodPending {
 			return
 		}

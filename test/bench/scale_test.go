@@ -100,7 +100,7 @@ func (b *bench) storm(ns string) storm {
 	}
 	var mu sync.Mutex
 	again := map[string]bool{}
-	b.watch(ctx, ns, &corev1.PodList{}, func(o client.Object) {
+	b.watch(ctx, ns, &corev1.Pod{}, func(o client.Object) {
 		if p := o.(*corev1.Pod); p.Status.Phase == corev1.PodRunning && p.Labels[names.Attempt] == "1" {
 			mu.Lock()
 			defer mu.Unlock()
