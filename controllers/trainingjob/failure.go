@@ -82,10 +82,11 @@ func compareCauses(a, b *v1alpha1.Failure) int {
 	return timeOf(a).Compare(timeOf(b))
 }
 
-// lostPeer are words with which gloo, NCCL and MPI say that the other side of a connection is gone.
+// lostPeer are words with which gloo, NCCL, MPI and ssh say that the other side of a connection is gone, or not there yet.
 var lostPeer = []string{
 	"Connection reset by peer", "Connection closed by peer", "Connection refused", "Broken pipe",
 	"ncclRemoteError", "NCCL communicator was aborted", "remote process exited",
+	"closed by remote host", "Could not resolve hostname", "lost communication with a remote daemon",
 }
 
 // peerLost is true for a program that ended because another did. A signal is always a cause of its own.
