@@ -148,17 +148,18 @@ type end struct {
 }
 
 // firstEnd is the unsuccessful end of a container that came first; at the same second the main container's, and a
-// sidecar's only where there is no other.
+// sidecar's only where there is no other. Where none has ended so, it is the end before a restart that went well.
 func firstEnd(p *corev1.Pod, main string) (end, bool) {
-	var ends []end
-	for _, c := range allStatuses(p) {
-		state := c.State.Terminated
-		if state == nil && !finished(p) {
-			state = c.LastTerminationState.Terminated
+	ends := endsOf(p, main, func(c corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+		if c.State.Terminated == nil && !finished(p) {
+			return c.LastTerminationState.Terminated
 		}
-		if state != nil && state.ExitCode != 0 {
-			ends = append(ends, end{c.Name, rankOf(p, c.Name, main), state})
-		}
+		return c.State.Terminated
+	})
+	if len(ends) == 0 && p.Status.Phase != corev1.PodFailed {
+		ends = endsOf(p, main, func(c corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+			return c.LastTerminationState.Terminated
+		})
 	}
 	if len(ends) == 0 {
 		return end{}, false
@@ -167,6 +168,17 @@ func firstEnd(p *corev1.Pod, main string) (end, bool) {
 		sidecars := a.rank/beside - b.rank/beside
 		return cmp.Or(sidecars, a.state.FinishedAt.Compare(b.state.FinishedAt.Time), a.rank-b.rank)
 	}), true
+}
+
+// endsOf are the unsuccessful ends of a pod's containers.
+func endsOf(p *corev1.Pod, main string, of func(corev1.ContainerStatus) *corev1.ContainerStateTerminated) []end {
+	var ends []end
+	for _, c := range allStatuses(p) {
+		if state := of(c); state != nil && state.ExitCode != 0 {
+			ends = append(ends, end{c.Name, rankOf(p, c.Name, main), state})
+		}
+	}
+	return ends
 }
 
 // beside is the rank of sidecars.
