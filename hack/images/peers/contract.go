@@ -60,8 +60,8 @@ func read(getenv func(string) string) (contract, error) {
 	return c, err
 }
 
-// readTensorFlow reads TF_CONFIG. In its sparse form, a type is an object with some of its tasks by index instead of the
-// list of all.
+// readTensorFlow reads TF_CONFIG. In its sparse form a worker finds itself, by index, and all parameter servers, and a
+// parameter server itself alone, whatever its index.
 func (c *contract) readTensorFlow(text string) error {
 	var config struct {
 		Cluster map[string]json.RawMessage `json:"cluster"`
@@ -71,6 +71,7 @@ func (c *contract) readTensorFlow(text string) error {
 		return fmt.Errorf("TF_CONFIG: %w", err)
 	}
 	c.me = config.Task
+	sparse := false
 	for kind, raw := range config.Cluster {
 		var all []string
 		if json.Unmarshal(raw, &all) == nil {
@@ -83,9 +84,13 @@ func (c *contract) readTensorFlow(text string) error {
 		if err := json.Unmarshal(raw, &some); err != nil {
 			return fmt.Errorf("TF_CONFIG, %s: %w", kind, err)
 		}
+		sparse = true
 		for i, address := range some {
 			c.tasks[task{kind, i}] = address
 		}
+	}
+	if sparse && c.me.Type == "ps" {
+		c.tasks = map[task]string{c.me: c.tasks[task{Type: "ps"}]}
 	}
 	return nil
 }

@@ -42,6 +42,10 @@ func TestRead(t *testing.T) {
 			env:    map[string]string{"TF_CONFIG": `{"cluster":{"worker":{"1":"b:4"},"ps":["p:2"]},"task":{"type":"worker","index":1}}`},
 			wantMe: "worker 1", want: map[string]string{"ps 0": "p:2", "worker 1": "b:4"},
 		},
+		"a sparse TF_CONFIG has a parameter server alone": {
+			env:    map[string]string{"TF_CONFIG": `{"cluster":{"worker":{},"ps":["q:5"]},"task":{"type":"ps","index":1}}`},
+			wantMe: "ps 1", want: map[string]string{"ps 1": "q:5"},
+		},
 		"MX_CONFIG and DMLC_ agree":     {env: mxnet, wantMe: "worker 0", want: map[string]string{"scheduler 0": "s:9091", "worker 0": "a:9092"}},
 		"another role":                  {env: but("DMLC_ROLE", "server"), wantError: "DMLC_ROLE"},
 		"another number of workers":     {env: but("DMLC_NUM_WORKER", "2"), wantError: "DMLC_NUM_WORKER"},
