@@ -4,8 +4,6 @@
 package e2e
 
 import (
-	"context"
-
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -47,7 +45,7 @@ server.serve_forever()
 `
 
 // serveMetrics makes a cluster without external metrics have one, until the spec is over.
-func serveMetrics(ctx context.Context, namespace string) {
+func serveMetrics(ctx SpecContext, namespace string) {
 	GinkgoHelper()
 	service := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",

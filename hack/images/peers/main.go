@@ -18,8 +18,9 @@ func main() {
 	timeout := flag.Duration("timeout", time.Minute, "how long to wait for a peer")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Getenv, *timeout); err != nil {
+	err := run(ctx, os.Getenv, *timeout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

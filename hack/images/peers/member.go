@@ -75,10 +75,12 @@ func (m *member) meet(ctx context.Context) error {
 
 // ended is the error, but for a program that was told to end.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // await asks about a peer until the answer is no error, or the last one when the time is over.

@@ -138,7 +138,7 @@ func free(t *testing.T, n int) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }() // all of them only now, so that no two are the same
 		found = append(found, l.Addr().String())
 	}
 	return found
