@@ -149,8 +149,11 @@ undeploy: ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes
 	  | "$$kubectl" delete --ignore-not-found -f -
 
 .PHONY: e2e
-e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch
-	@$(cluster) load pytorch-digits >/dev/null
+e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch, real MPI
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/ ./hack/images/peers
+	for image in pytorch-digits mpi peers; do
+	  $(cluster) load "$$image" >/dev/null
+	done
 	$(access)
 	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" AUDIT_LOG="$$(dirname "$$KUBECONFIG")/logs/manager-requests.log"
 	[[ -f $$AUDIT_LOG ]] || AUDIT_LOG=

@@ -82,10 +82,11 @@ func compareCauses(a, b *v1alpha1.Failure) int {
 	return timeOf(a).Compare(timeOf(b))
 }
 
-// lostPeer are words with which gloo, NCCL and MPI say that the other side of a connection is gone.
+// lostPeer are words with which gloo, NCCL, MPI and ssh say that the other side of a connection is gone, or not there yet.
 var lostPeer = []string{
 	"Connection reset by peer", "Connection closed by peer", "Connection refused", "Broken pipe",
 	"ncclRemoteError", "NCCL communicator was aborted", "remote process exited",
+	"closed by remote host", "Could not resolve hostname", "lost communication with a remote daemon",
 }
 
 // peerLost is true for a program that ended because another did. A signal is always a cause of its own.
@@ -147,17 +148,18 @@ type end struct {
 }
 
 // firstEnd is the unsuccessful end of a container that came first; at the same second the main container's, and a
-// sidecar's only where there is no other.
+// sidecar's only where there is no other. Where none has ended so, it is the end before a restart that went well.
 func firstEnd(p *corev1.Pod, main string) (end, bool) {
-	var ends []end
-	for _, c := range allStatuses(p) {
-		state := c.State.Terminated
-		if state == nil && !finished(p) {
-			state = c.LastTerminationState.Terminated
+	ends := endsOf(p, main, func(c corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+		if c.State.Terminated == nil && !finished(p) {
+			return c.LastTerminationState.Terminated
 		}
-		if state != nil && state.ExitCode != 0 {
-			ends = append(ends, end{c.Name, rankOf(p, c.Name, main), state})
-		}
+		return c.State.Terminated
+	})
+	if len(ends) == 0 && p.Status.Phase != corev1.PodFailed {
+		ends = endsOf(p, main, func(c corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+			return c.LastTerminationState.Terminated
+		})
 	}
 	if len(ends) == 0 {
 		return end{}, false
@@ -166,6 +168,17 @@ func firstEnd(p *corev1.Pod, main string) (end, bool) {
 		sidecars := a.rank/beside - b.rank/beside
 		return cmp.Or(sidecars, a.state.FinishedAt.Compare(b.state.FinishedAt.Time), a.rank-b.rank)
 	}), true
+}
+
+// endsOf are the unsuccessful ends of a pod's containers.
+func endsOf(p *corev1.Pod, main string, of func(corev1.ContainerStatus) *corev1.ContainerStateTerminated) []end {
+	var ends []end
+	for _, c := range allStatuses(p) {
+		if state := of(c); state != nil && state.ExitCode != 0 {
+			ends = append(ends, end{c.Name, rankOf(p, c.Name, main), state})
+		}
+	}
+	return ends
 }
 
 // beside is the rank of sidecars.

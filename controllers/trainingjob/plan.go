@@ -78,7 +78,7 @@ func (s *state) replace(plan *engine.Plan, r replica) {
 		plan.Again = soonest(plan.Again, due)
 	case !r.superseded() || terminating(r.pod):
 		return
-	case due > 0 && finished(r.pod):
+	case due > 0 && atRest(r.pod):
 		// Its log can be read until its turn comes.
 		plan.Again = soonest(plan.Again, due)
 	default:
@@ -150,7 +150,7 @@ func toClean(job *v1alpha1.TrainingJob) func(*corev1.Pod) bool {
 	case v1alpha1.CleanNone:
 		return restless
 	default:
-		return func(p *corev1.Pod) bool { return !finished(p) }
+		return func(p *corev1.Pod) bool { return !atRest(p) }
 	}
 }
 

@@ -226,6 +226,16 @@ func finished(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
+// atRest is true for a pod that has ended, or is about to: the kubelet lets a pod be Running until it has taken it down, a while
+// after the last container has ended.
+func atRest(p *corev1.Pod) bool {
+	active := func(c corev1.ContainerStatus) bool {
+		end := c.State.Terminated
+		return end == nil || end.ExitCode != 0 && restarts(p, c.Name)
+	}
+	return finished(p) || len(p.Status.ContainerStatuses) > 0 && !slices.ContainsFunc(p.Status.ContainerStatuses, active)
+}
+
 func suspended(job *v1alpha1.TrainingJob) bool {
 	return job.Spec.RunPolicy.Suspend != nil && *job.Spec.RunPolicy.Suspend
 }

@@ -1,7 +1,7 @@
 // Copyright The Millrace Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package e2e runs jobs on a real cluster: a real kubelet, real PyTorch, and the manager where users have it, in the
+// Package e2e runs jobs on a real cluster: a real kubelet, real PyTorch and MPI, and the manager where users have it, in the
 // cluster. `make e2e` starts the cluster, deploys the manager of this checkout and runs these specs, which take the
 // cluster from KUBECONFIG and the programs from KUBECTL and MILL.
 //

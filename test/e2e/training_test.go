@@ -122,7 +122,7 @@ var _ = Describe("a training", func() {
 func restartsOf(job *v1alpha1.TrainingJob, unit string) int32 {
 	for _, r := range job.Status.Restarts {
 		if r.Unit == unit {
-			return r.Count + r.InPlace
+			return r.Count + r.InPlace - r.Forgiven
 		}
 	}
 	return 0

@@ -52,6 +52,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=positive, default=48, help="images per step over all processes")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--hidden", type=positive, default=64, help="units of the hidden layer")
+    parser.add_argument(
+        "--checkpoint",
+        default="",
+        help="file to save to after each epoch; the processes begin where the furthest of their files ends",
+    )
     parser.add_argument("--timeout", type=positive, default=300, help="seconds to wait for the other processes")
     faults = parser.add_argument_group("faults, to see what the platform does about them")
     faults.add_argument("--sleep", type=float, default=0, help="seconds to sleep after each epoch")
@@ -116,14 +121,17 @@ def network(hidden: int) -> nn.Module:
 def train(args: argparse.Namespace, rank: int, world: int) -> float:
     """Train and return the accuracy on the test images, the same number on every rank."""
     training, test = load()
-    model = network(args.hidden)
-    if world > 1:
-        model = DistributedDataParallel(model)
+    net = network(args.hidden)
+    optimizer = torch.optim.Adam(net.parameters(), lr=args.lr)
+    done = restore(args.checkpoint, net, optimizer, world)
+    if rank == 0 and done > 0:
+        say(rank, f"resuming after epoch {done} on {world} processes")
+    model = DistributedDataParallel(net) if world > 1 else net
     sampler = DistributedSampler(training, num_replicas=world, rank=rank, seed=SEED)
     loader = DataLoader(training, batch_size=max(1, args.batch_size // world), sampler=sampler)
-    optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
     criterion = nn.CrossEntropyLoss()
-    for epoch in range(1, args.epochs + 1):
+    accuracy = evaluate(net, test)
+    for epoch in range(done + 1, args.epochs + 1):
         crash(args, rank, epoch)
         sampler.set_epoch(epoch)
         model.train()
@@ -135,11 +143,35 @@ def train(args: argparse.Namespace, rank: int, world: int) -> float:
             optimizer.step()
             total += loss.detach()
         loss = mean(total / len(loader), world)
-        accuracy = evaluate(model, test)
+        accuracy = evaluate(net, test)
+        save(args.checkpoint, net, optimizer, epoch)
         if rank == 0:
             say(rank, f"epoch={epoch} loss={loss:.4f} accuracy={accuracy:.4f}")
         time.sleep(args.sleep)
     return accuracy
+
+
+def restore(file: str, net: nn.Module, optimizer: torch.optim.Optimizer, world: int) -> int:
+    """Load the newest checkpoint that any process has, on all of them, and return its epoch; 0 when there is none."""
+    saved = torch.load(file) if file and os.path.exists(file) else {"epoch": 0}
+    if file and world > 1:
+        epochs = [0] * world
+        dist.all_gather_object(epochs, saved["epoch"])
+        newest = [saved]
+        dist.broadcast_object_list(newest, src=epochs.index(max(epochs)))
+        saved = newest[0]
+    if saved["epoch"] > 0:
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+    return saved["epoch"]
+
+
+def save(file: str, net: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    """Replace the checkpoint, never half of it: the process may be killed at any time."""
+    if not file:
+        return
+    torch.save({"epoch": epoch, "net": net.state_dict(), "optimizer": optimizer.state_dict()}, file + ".new")
+    os.replace(file + ".new", file)
 
 
 def mean(value: torch.Tensor, world: int) -> float:
