@@ -178,6 +178,12 @@ type TrainingJobStatus struct {
 	// +optional
 	Suspensions int32 `json:"suspensions,omitempty"`
 
+	// runningAttempt is the number of restarts and suspensions recorded when every pod of the job last ran. A pod that is missing
+	// since then was deleted.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	RunningAttempt *int32 `json:"runningAttempt,omitempty"`
+
 	// elastic is the state the scale subresource reads.
 	// +optional
 	Elastic *ElasticStatus `json:"elastic,omitempty"`
@@ -237,7 +243,7 @@ type Restart struct {
 	// +optional
 	Count int32 `json:"count,omitempty"`
 
-	// lost is the number of replacements that were nobody's fault (evictions, lost nodes) and are not charged.
+	// lost is the number of replacements that were nobody's fault (deletions, evictions, lost nodes) and are not charged.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Lost int32 `json:"lost,omitempty"`
@@ -253,6 +259,11 @@ type Restart struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Forgiven int32 `json:"forgiven,omitempty"`
+
+	// peers is the number of restarts, among those lost or forgiven, that only told of a lost peer.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Peers int32 `json:"peers,omitempty"`
 
 	// cause is the failure behind the last of them.
 	// +optional

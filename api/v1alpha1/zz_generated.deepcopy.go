@@ -632,6 +632,11 @@ func (in *TrainingJobStatus) DeepCopyInto(out *TrainingJobStatus) {
 		*out = new(Failure)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.RunningAttempt != nil {
+		in, out := &in.RunningAttempt, &out.RunningAttempt
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Elastic != nil {
 		in, out := &in.Elastic, &out.Elastic
 		*out = new(ElasticStatus)

@@ -91,15 +91,17 @@ func (w *World) observe(ctx context.Context, c client.Reader, p *corev1.Pod) err
 	return nil
 }
 
-// answers is true for a node whose kubelet is alive.
+// answers is true for a node whose kubelet may be alive. One that says it is not ready is.
 func answers(ctx context.Context, c client.Reader, name string) (bool, error) {
 	var node corev1.Node
 	if err := c.Get(ctx, client.ObjectKey{Name: name}, &node); err != nil {
 		return false, client.IgnoreNotFound(err)
 	}
-	return slices.ContainsFunc(node.Status.Conditions, func(cond corev1.NodeCondition) bool {
-		return cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue
-	}), nil
+	silent := slices.ContainsFunc(node.Status.Conditions, func(cond corev1.NodeCondition) bool {
+		return cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionUnknown
+	})
+	out := slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService })
+	return !silent && !out, nil
 }
 
 // measure lists how long a job took, from its creation, to its first pod, to all of them running, and to its end.
@@ -147,15 +149,6 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 		}
 	}
 	return true
-}
-
-// recorded counts the restarts that something is done about once they are stored. What the kubelet did in place is done.
-func recorded(job *v1alpha1.TrainingJob) int32 {
-	total := job.Status.Suspensions
-	for _, rec := range job.Status.Restarts {
-		total += rec.Count + rec.Lost
-	}
-	return total
 }
 
 // Setup adds the kind to a manager.

@@ -28,12 +28,68 @@ type failure struct {
 func (s *state) failing() []failure {
 	var all []failure
 	for _, r := range s.replicas {
-		if r.failed() {
+		switch {
+		case r.failed():
 			all = append(all, failure{replica: r, cause: explain(r.pod, r.Role.MainName()), lost: lost(r.pod)})
+		case r.deleted() && !suspended(s.job):
+			all = append(all, failure{replica: r, cause: deletionOf(r, s.stamp()), lost: true})
 		}
 	}
+	s.spareVictims(all)
 	slices.SortStableFunc(all, func(a, b failure) int { return compareCauses(a.cause, b.cause) })
 	return all
+}
+
+// spareVictims marks as lost what only tells of a lost peer while a peer was lost by nobody's fault: the replica that a node took
+// away and those that failed for it are one loss, whatever their restart policy.
+func (s *state) spareVictims(all []failure) {
+	loss := slices.ContainsFunc(all, func(f failure) bool { return f.lost }) ||
+		slices.ContainsFunc(s.job.Status.Restarts, func(rec v1alpha1.Restart) bool {
+			return rec.Lost > 0 && rec.Cause != nil && rec.Cause.ExitCode == nil && s.now.Sub(timeOf(rec.Cause)) < burst
+		})
+	for i := range all {
+		all[i].lost = all[i].lost || loss && peerLost(all[i].cause)
+	}
+}
+
+// judged are the failures that count: one for each unit, a loss before the others, because what restarts together restarts for it.
+func (s *state) judged() []failure {
+	first := map[string]int{}
+	var all []failure
+	for _, f := range s.failures {
+		i, known := first[f.replica.unit]
+		switch {
+		case !known:
+			first[f.replica.unit] = len(all)
+			all = append(all, f)
+		case f.lost && !all[i].lost:
+			all[i] = f
+		}
+	}
+	return all
+}
+
+// reasonDeleted is the reason of a failure that was a deletion of which nothing says why.
+const reasonDeleted = "Deleted"
+
+// deletionOf tells of a pod that was deleted, and by whom where the pod says so.
+func deletionOf(r replica, now *metav1.Time) *v1alpha1.Failure {
+	f := &v1alpha1.Failure{Pod: r.Name(), Reason: reasonDeleted, Time: now}
+	if r.pod == nil {
+		return f
+	}
+	f.Node = r.pod.Spec.NodeName
+	grace := time.Duration(0)
+	if g := r.pod.DeletionGracePeriodSeconds; g != nil {
+		grace = time.Duration(*g) * time.Second
+	}
+	f.Time = new(metav1.NewTime(r.pod.DeletionTimestamp.Add(-grace)))
+	for _, c := range r.pod.Status.Conditions {
+		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue {
+			f.Reason, f.Message = cmp.Or(clip(c.Reason, 128), reasonDeleted), clip(c.Message, 2048)
+		}
+	}
+	return f
 }
 
 // settling is how long failures that only tell of a lost peer wait for the failure of the peer: kubelets report when they
@@ -86,7 +142,7 @@ func compareCauses(a, b *v1alpha1.Failure) int {
 var lostPeer = []string{
 	"Connection reset by peer", "Connection closed by peer", "Connection refused", "Broken pipe",
 	"ncclRemoteError", "NCCL communicator was aborted", "remote process exited",
-	"closed by remote host", "Could not resolve hostname", "lost communication with a remote daemon",
+	"No route to host", "Connection timed out", "closed by remote host", "Could not resolve hostname", "lost communication with a remote daemon",
 }
 
 // peerLost is true for a program that ended because another did. A signal is always a cause of its own.
@@ -108,12 +164,15 @@ var lostReasons = []string{
 	"UnexpectedAdmissionError",
 }
 
+// evicted is the kubelet's word for a pod it took down.
+const evicted = "Evicted"
+
 // ownFault are words in the message of an eviction by which the kubelet says that the pod used more than its limit.
 var ownFault = []string{"exceeds the total limit", "exceeded its local ephemeral storage limit", "exceeds the limit"}
 
 // lost is true for a pod that failed by no fault of its program: preemption, eviction, node loss or shutdown.
 func lost(p *corev1.Pod) bool {
-	if p.Status.Reason == "Evicted" {
+	if p.Status.Reason == evicted {
 		return !slices.ContainsFunc(ownFault, func(words string) bool { return strings.Contains(p.Status.Message, words) })
 	}
 	known := slices.ContainsFunc(lostReasons, func(reason string) bool { return strings.HasPrefix(p.Status.Reason, reason) })
@@ -260,6 +319,9 @@ func sentence(f *v1alpha1.Failure) string {
 		fmt.Fprintf(&b, " was ended by %s, exit code %d", f.Signal, *f.ExitCode)
 	case f.ExitCode != nil:
 		fmt.Fprintf(&b, " failed with exit code %d", *f.ExitCode)
+	case f.Reason == reasonDeleted:
+		b.WriteString(" was deleted")
+		return b.String()
 	default:
 		b.WriteString(" failed")
 	}

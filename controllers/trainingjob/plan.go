@@ -70,8 +70,8 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 func (s *state) replace(plan *engine.Plan, r replica) {
 	due := s.due(r)
 	switch {
-	case r.pod == nil && (r.done || s.held(r)):
-		return
+	case r.pod == nil && (r.done || r.vanished || s.held(r)):
+		return // a loss is recorded first: that makes the new pod one of another attempt
 	case r.pod == nil && due == 0:
 		plan.Create = append(plan.Create, engine.Step{Object: pod(r.Member, r.attempt)})
 	case r.pod == nil:
@@ -114,6 +114,8 @@ func force(plan *engine.Plan, job *v1alpha1.TrainingJob, w World, now time.Time)
 		}
 		left := p.DeletionTimestamp.Add(timeout).Sub(now)
 		switch {
+		case p.DeletionGracePeriodSeconds != nil && *p.DeletionGracePeriodSeconds == 0:
+			// It is removed by force already; a finalizer holds it.
 		case left > 0:
 			plan.Again = soonest(plan.Again, left)
 		case slices.Contains(w.Silent, p.Spec.NodeName):

@@ -25,7 +25,7 @@ type verdict struct {
 // verdict asks the policies in order; the first to answer ends the job.
 func (s *state) verdict() (verdict, bool) {
 	for _, ask := range []func() (verdict, bool){
-		s.deciderSucceeded, s.failedForGood, s.budgetSpent, s.budgetSpentInPlace, s.pastDeadline, s.noProgress,
+		s.deciderSucceeded, s.failedForGood, s.nobodyLeft, s.budgetSpent, s.budgetSpentInPlace, s.pastDeadline, s.noProgress,
 	} {
 		if v, over := ask(); over {
 			return v, true
@@ -61,11 +61,28 @@ func (s *state) failedForGood() (verdict, bool) {
 	if suspended(s.job) {
 		return verdict{}, false
 	}
-	for _, f := range s.failures {
+	for _, f := range s.judged() {
 		if !s.replaced(f) && !s.layout.Spares(f.replica.Role.Name) {
 			return verdict{
 				reason: v1alpha1.ReasonReplicaFailed, failure: f.cause,
 				message: fmt.Sprintf("%s. restartPolicy %s of role %s does not restart it.", sentence(f.cause), f.replica.Role.RestartPolicy, f.replica.Role.Name),
+			}, true
+		}
+	}
+	return verdict{}, false
+}
+
+// nobodyLeft: the failures of a role are spared one by one, but not those of all that could decide.
+func (s *state) nobodyLeft() (verdict, bool) {
+	roles, _ := s.layout.Deciders()
+	if suspended(s.job) || slices.ContainsFunc(s.replicas, func(r replica) bool { return slices.Contains(roles, r.Role) && !s.over(r) }) {
+		return verdict{}, false
+	}
+	for _, f := range s.failures {
+		if slices.Contains(roles, f.replica.Role) {
+			return verdict{
+				reason: v1alpha1.ReasonReplicaFailed, failure: f.cause,
+				message: fmt.Sprintf("%s. No pod of role %s is left that could succeed.", sentence(f.cause), f.replica.Role.Name),
 			}, true
 		}
 	}
@@ -106,7 +123,7 @@ func (s *state) budgetSpent() (verdict, bool) {
 	if suspended(s.job) {
 		return verdict{}, false
 	}
-	for _, f := range s.failures {
+	for _, f := range s.judged() {
 		if s.replaced(f) && s.spent(s.afterFailure(f)) {
 			return s.exceeded(f.replica.unit, f.cause), true
 		}

@@ -154,7 +154,7 @@ func (s *state) retrying(r replica) (metav1.Condition, bool) {
 	gone := s.job.Status.RunningTime != nil && !r.current() && r.Index < s.sizes[r.Role.Name]
 	if rec := s.record(r.unit); s.explains(rec, r) {
 		reason := v1alpha1.ReasonReplicaFailed
-		if rec.Count == 0 {
+		if rec.Cause.ExitCode == nil {
 			reason = v1alpha1.ReasonReplicaLost
 		}
 		return condition(kind, yes, reason, sentence(rec.Cause)+"."), true

@@ -5,6 +5,7 @@ package trainingjob
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,7 +35,8 @@ func (s *state) remote(plan *engine.Plan) {
 	plan.Create = append(plan.Create, engine.Step{Object: keys(s.layout)})
 	i := slices.IndexFunc(s.replicas, func(r replica) bool { return r.Launches() })
 	if i >= 0 && (s.replicas[i].pod != nil || !s.awaitsWorkers(s.replicas[i])) {
-		plan.Apply = append(plan.Apply, files(s.layout, s.up()))
+		up, next := s.up()
+		plan.Apply, plan.Again = append(plan.Apply, files(s.layout, up)), soonest(plan.Again, next)
 	}
 }
 
@@ -43,16 +45,34 @@ func (s *state) awaitsWorkers(r replica) bool {
 	if !r.Launches() || !s.layout.Remote().Waits(s.job) {
 		return false
 	}
-	return slices.ContainsFunc(s.replicas, func(other replica) bool { return !other.Launches() && !other.ready() })
+	return !s.workersReady()
 }
 
-// up tells of members whether their pods run.
-func (s *state) up() func(framework.Member) bool {
-	running := map[string]bool{}
+// workersReady is true when everything a launcher launches on can be reached, or has ended well.
+func (s *state) workersReady() bool {
+	return !slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.Launches() && !r.ready() && !r.succeeded() })
+}
+
+// pace is how long pods that come up one by one are gathered before they are told of: a job of N pods must not cost N writes.
+const pace = 10 * time.Second
+
+// up tells of members whether the launcher is told of them: at once when all can be reached, otherwise at the next full ten
+// seconds after their start. Those that are down are left out at once. It also returns when to look again.
+func (s *state) up() (told func(framework.Member) bool, next time.Duration) {
+	all := s.workersReady()
+	up := map[string]bool{}
 	for _, r := range s.replicas {
-		running[r.Name()] = r.running()
+		if !r.running() {
+			continue
+		}
+		wait := time.Duration(0)
+		if run := r.main().State.Running; run != nil && !all {
+			wait = run.StartedAt.Truncate(pace).Add(pace).Sub(s.now)
+		}
+		up[r.Name()] = wait <= 0
+		next = soonest(next, wait)
 	}
-	return func(m framework.Member) bool { return running[m.Name()] }
+	return func(m framework.Member) bool { return up[m.Name()] }, next
 }
 
 // keys is the Secret with the ssh keys of a job, without the keys: they are random, and are put in when it is made.

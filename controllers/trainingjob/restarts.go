@@ -4,7 +4,9 @@
 package trainingjob
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -83,6 +85,9 @@ func (s *state) attempts(m framework.Member) int32 {
 
 // inPlace is the number of restarts the kubelet made in a replica's pod: of its main container and of init containers.
 func inPlace(r replica) int32 {
+	if r.pod == nil {
+		return 0
+	}
 	total := r.main().RestartCount
 	for _, c := range r.pod.Status.InitContainerStatuses {
 		if !isSidecar(r.pod, c.Name) {
@@ -98,7 +103,10 @@ func (s *state) due(r replica) time.Duration {
 	if rec.Cause == nil || rec.Cause.Time == nil {
 		return 0
 	}
-	wait := doubled(lostBackoff, rec.Lost-1, lostMax)
+	wait := time.Duration(0)
+	if turnedAway(rec.Cause) {
+		wait = doubled(lostBackoff, rec.Lost-1, lostMax)
+	}
 	if base := s.job.Spec.RunPolicy.Restarts.BackoffSeconds; base != nil {
 		wait = max(wait, doubled(seconds(base), rec.Count, maxBackoff))
 	}
@@ -113,18 +121,31 @@ func doubled(base time.Duration, n int32, most time.Duration) time.Duration {
 	return min(base<<min(n-1, 16), most)
 }
 
+// recorded counts the restarts and suspensions that something is done about once they are stored. What the kubelet did in place is
+// done.
+func recorded(job *v1alpha1.TrainingJob) int32 {
+	total := job.Status.Suspensions
+	for _, rec := range job.Status.Restarts {
+		total += rec.Count + rec.Lost
+	}
+	return total
+}
+
+// turnedAway is true for a pod that its node evicted or would not take. Without a pause it could be turned away again and again;
+// one that somebody deleted is replaced at once.
+func turnedAway(f *v1alpha1.Failure) bool {
+	return f.Reason == evicted || slices.ContainsFunc(lostReasons, func(reason string) bool { return strings.HasPrefix(f.Reason, reason) })
+}
+
 // recordFailures counts the pods that failed and are to be replaced: once for each unit, by the failure that came first.
 func (s *state) recordFailures() {
-	counted := map[string]bool{}
-	for _, f := range s.failures {
-		unit := f.replica.unit
-		if counted[unit] || !s.replaced(f) {
+	for _, f := range s.judged() {
+		if !s.replaced(f) {
 			continue
 		}
-		counted[unit] = true
 		s.setRecord(s.afterFailure(f))
 		s.causes = append(s.causes, f.cause)
-		switch unit {
+		switch f.replica.unit {
 		case jobUnit:
 			forgetSuccesses(s.job, "")
 		case names.Lower(f.replica.Role.Name):
@@ -142,11 +163,14 @@ func (s *state) afterFailure(f failure) v1alpha1.Restart {
 	n := inPlace(f.replica)
 	rec.Count, rec.InPlace = rec.Count+n, max(0, rec.InPlace-n)
 	if s.lapsed(rec, f.cause.Time) {
-		rec.Forgiven = rec.Count + rec.InPlace
+		rec.Forgiven, rec.Peers = rec.Count+rec.InPlace, 0
 	}
-	if f.lost || s.lenient(rec, f.cause) {
+	switch {
+	case f.lost:
 		rec.Lost++
-	} else {
+	case s.lenient(rec, f.cause):
+		rec.Lost, rec.Peers = rec.Lost+1, rec.Peers+1
+	default:
 		rec.Count++
 	}
 	rec.Cause = brief(f.cause, len(s.replicas))
@@ -157,15 +181,16 @@ func (s *state) afterFailure(f failure) v1alpha1.Restart {
 func (s *state) afterInPlace(r replica) v1alpha1.Restart {
 	rec := s.record(r.unit)
 	more := inPlace(r) - rec.InPlace
-	if more <= 0 {
+	if more <= 0 || r.pod == nil {
 		return rec
 	}
 	cause := explain(r.pod, r.Role.MainName())
 	if s.lapsed(rec, cause.Time) {
-		rec.Forgiven = rec.Count + rec.InPlace
+		rec.Forgiven, rec.Peers = rec.Count+rec.InPlace, 0
 	}
 	if s.lenient(rec, cause) {
-		rec.Forgiven += more
+		// Of several restarts since the last look only the last tells its cause.
+		rec.Forgiven, rec.Peers = rec.Forgiven+1, rec.Peers+1
 	}
 	rec.InPlace += more
 	if cause.Container != "" {
@@ -186,7 +211,7 @@ func (s *state) lapsed(rec v1alpha1.Restart, failed *metav1.Time) bool {
 // lenient is true for a failure that only tells that another process is gone: the fault is the other's, or nobody's when its pod
 // was taken away. There is an end to it, because such a failure can also be a network that never works.
 func (s *state) lenient(rec v1alpha1.Restart, cause *v1alpha1.Failure) bool {
-	return len(s.replicas) > 1 && peerLost(cause) && rec.Lost+rec.Forgiven < leniency*budget(s.job)
+	return len(s.replicas) > 1 && peerLost(cause) && rec.Peers < leniency*max(1, budget(s.job))
 }
 
 // spent is true for a unit that failed once more than it may.

@@ -94,14 +94,18 @@ func (s *state) times() {
 		if st.StartTime != nil {
 			st.Suspensions++
 		}
-		st.StartTime, st.RunningTime = nil, nil
+		st.StartTime, st.RunningTime, st.RunningAttempt = nil, nil, nil
 		return
 	case s.resuming() && s.anySuperseded():
 		return // the pods of before the suspension are still on their way out
 	case st.StartTime == nil:
 		st.StartTime = s.start()
 	}
-	if st.RunningTime == nil && s.allRunning() {
+	if !s.allRunning() {
+		return
+	}
+	st.RunningAttempt = new(recorded(s.job))
+	if st.RunningTime == nil {
 		st.RunningTime = s.stamp()
 	}
 }
@@ -131,7 +135,11 @@ func (s *state) allRunning() bool {
 
 // over is true for a replica that has nothing left to do: it has succeeded, or failed where that does not matter.
 func (s *state) over(r replica) bool {
-	return r.succeeded() || r.failed() && s.layout.Spares(r.Role.Name) && r.Role.RestartPolicy == v1alpha1.RestartNever
+	if r.succeeded() || !s.layout.Spares(r.Role.Name) {
+		return r.succeeded()
+	}
+	i := slices.IndexFunc(s.failures, func(f failure) bool { return f.replica.Role == r.Role && f.replica.Index == r.Index })
+	return i >= 0 && !s.replaced(s.failures[i])
 }
 
 // recount counts pods by role, restarts, and what the scale subresource reads.

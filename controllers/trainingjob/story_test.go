@@ -26,7 +26,7 @@ import (
 )
 
 // script is a job and what happens to it, a line each: "run NAME", "succeed NAME", "fail NAME CODE [MESSAGE]", "lose NAME" (evicted),
-// "delete NAME", "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume", "scale N". NAME may be all.
+// "delete NAME" (by force), "terminate NAME" (with grace), "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume", "scale N". NAME may be all.
 type script struct {
 	Job   v1alpha1.TrainingJob `json:"job"`
 	Steps []string             `json:"steps"`
@@ -182,6 +182,8 @@ func (s *story) happen(p *corev1.Pod, verb string, more []string) {
 	switch verb {
 	case "run":
 		p.Status.Phase, p.Status.Conditions = corev1.PodRunning, []corev1.PodCondition{ready}
+	case "terminate":
+		p.DeletionTimestamp, p.DeletionGracePeriodSeconds = new(metav1.NewTime(s.now.Add(30*time.Second))), new(int64(30))
 	case "succeed":
 		p.Status.Phase = corev1.PodSucceeded
 	case "lose":

@@ -62,6 +62,8 @@ type replica struct {
 	unit string
 	// attempt is the one wanted: the number of restarts recorded for the member's units.
 	attempt int32
+	// vanished is true for a member whose pod ran and is gone, without its loss having been recorded.
+	vanished bool
 	// done is true when the status says that the member has succeeded, whatever became of its pod.
 	done bool
 }
@@ -90,6 +92,7 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 			r.of = attemptOf(r.pod)
 			delete(pods, name)
 		}
+		r.vanished = r.pod == nil && !r.done && s.ran() && m.Index < s.sizes[m.Role.Name]
 		s.replicas = append(s.replicas, r)
 	}
 	for _, p := range pods {
@@ -146,13 +149,24 @@ func (r replica) superseded() bool { return r.pod != nil && r.of < r.attempt }
 // current is true for a replica with a pod that counts: of this attempt, and not on its way out.
 func (r replica) current() bool { return r.pod != nil && !r.superseded() && !terminating(r.pod) }
 
+// ran is true when every pod has run since the last restart or suspension that was recorded.
+func (s *state) ran() bool {
+	at := s.job.Status.RunningAttempt
+	return at != nil && *at == recorded(s.job) && !suspended(s.job)
+}
+
+// deleted is true for a replica whose pod is on its way out, or gone, before it had ended.
+func (r replica) deleted() bool {
+	return r.vanished || r.pod != nil && !r.superseded() && terminating(r.pod) && !r.succeeded()
+}
+
 // succeeded: the main container has ended well. Others, such as a mesh's proxy, may go on for ever.
 func (r replica) succeeded() bool {
 	if r.done {
 		return true
 	}
 	end := r.end()
-	return r.current() && (r.pod.Status.Phase == corev1.PodSucceeded || end != nil && end.ExitCode == 0)
+	return r.pod != nil && !r.superseded() && (r.pod.Status.Phase == corev1.PodSucceeded || end != nil && end.ExitCode == 0)
 }
 
 // failed: the pod has failed, or its main container has and nobody starts it again.

@@ -56,6 +56,9 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 			return planned{}, fmt.Errorf("reading the object: %w", err)
 		}
 		owner.SetCreationTimestamp(metav1.NewTime(now))
+		if kind.Ours != nil && !kind.Ours(owner) {
+			return planned{foreign: true}, nil
+		}
 		var empty W
 		reported, ok := owner.DeepCopyObject().(T)
 		if !ok {
@@ -65,9 +68,6 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 		accepted := meta.FindStatusCondition(reported.GetConditions(), v1alpha1.ConditionAccepted)
 		if accepted != nil && accepted.Status == metav1.ConditionFalse {
 			return planned{rejected: accepted}, nil
-		}
-		if kind.Ours != nil && !kind.Ours(owner) {
-			return planned{foreign: true}, nil
 		}
 		return children(owner, foreseen(kind, owner, now))
 	}

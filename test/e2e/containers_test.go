@@ -89,6 +89,6 @@ var _ = Describe("the containers of a job", func() {
 		Eventually(uids(ctx, job)).ShouldNot(ContainElements(before["drained-master-0"], before["drained-worker-0"]))
 		Expect(run(ctx, "KUBECTL", "uncordon", node).code).To(BeZero())
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
-		Expect(job.Status.RestartCount).To(BeZero())
+		Expect(charged(job)).To(BeZero())
 	})
 })

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 var _ = Describe("a job that fails", func() {
@@ -59,8 +60,9 @@ var _ = Describe("a job that fails", func() {
 		before := uids(ctx, job)()
 		kill(ctx, job.Namespace, "deleted-worker-0")
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
-		Expect(job.Status.RestartCount).To(BeZero())
-		Expect(restartsOf(job, "worker-0")).To(BeZero())
+		Expect(charged(job)).To(BeZero())
+		Expect(job.Status.Restarts).To(ContainElement(And(HaveField("Unit", "worker-0"), HaveField("Lost", BeEquivalentTo(1)))))
+		Expect(pods(ctx, job)["deleted-worker-0"].Labels).To(HaveKeyWithValue(names.Attempt, "1"))
 		Expect(uids(ctx, job)()["deleted-worker-1"]).To(Equal(before["deleted-worker-1"]))
 	})
 })

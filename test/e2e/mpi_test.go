@@ -203,6 +203,6 @@ var _ = Describe("a launcher", func() {
 		limit("4")
 		Eventually(condition(ctx, job, v1alpha1.ConditionSucceeded)).WithTimeout(3 * patience).Should(HavePrefix("True TrainingSucceeded"))
 		Expect(uids(ctx, job)()).To(HaveKeyWithValue("horovod-launcher-0", before["horovod-launcher-0"]))
-		Expect(job.Status.RestartCount).To(BeZero())
+		Expect(charged(job)).To(BeZero())
 	})
 })

@@ -118,6 +118,15 @@ var _ = Describe("a training", func() {
 	})
 })
 
+// charged is how often anything of a job was restarted and charged.
+func charged(job *v1alpha1.TrainingJob) int32 {
+	total := int32(0)
+	for _, r := range job.Status.Restarts {
+		total += restartsOf(job, r.Unit)
+	}
+	return total
+}
+
 // restartsOf is how often a unit was restarted and charged.
 func restartsOf(job *v1alpha1.TrainingJob, unit string) int32 {
 	for _, r := range job.Status.Restarts {

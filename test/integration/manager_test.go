@@ -96,7 +96,9 @@ var _ = Describe("the manager", Ordered, func() {
 		}).WithTimeout(patience).Should(BeTrue())
 		job := &v1alpha1.TrainingJob{}
 		Expect(admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "digits"}, job)).To(Succeed())
-		Expect(job.Status.Restarts).To(BeEmpty())
+		for _, r := range job.Status.Restarts {
+			Expect(r.Count+r.InPlace).To(BeZero(), r.Unit)
+		}
 	})
 
 	It("shows what the kubelet says of a volume that cannot be mounted", func(ctx SpecContext) {
