@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,8 +18,9 @@ import (
 
 // process is the manager's.
 type process struct {
-	t   *testing.T
-	cmd *exec.Cmd
+	t    *testing.T
+	cmd  *exec.Cmd
+	once sync.Once
 }
 
 // startManager builds the manager of this checkout and runs it with its defaults, but for the ports.
@@ -41,14 +43,21 @@ func startManager(t *testing.T, dir string, kubeconfig []byte) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself, which the log tells
-		_ = p.cmd.Wait()
+		p.stop()
 		if said, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
 			t.Logf("the manager's log:\n%s", said)
 		}
 		log.Close()
 	})
 	return p
+}
+
+// stop ends the manager. It may have ended by itself, which the log tells.
+func (p *process) stop() {
+	p.once.Do(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		_ = p.cmd.Wait()
+	})
 }
 
 // pause and resume hold the manager back.

@@ -52,6 +52,8 @@ type bench struct {
 	admin       client.WithWatch
 	plainClient client.Client
 	manager     *process
+	dir         string
+	kubeconfig  []byte
 	audit       string
 }
 
@@ -59,7 +61,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "policy.yaml"), policy)
-	b := &bench{t: t, audit: filepath.Join(dir, "audit.log")}
+	b := &bench{t: t, dir: dir, audit: filepath.Join(dir, "audit.log")}
 	b.server = envtest.StartWith(t, map[string]string{
 		"audit-policy-file": filepath.Join(dir, "policy.yaml"), "audit-log-path": b.audit,
 	})
@@ -72,8 +74,17 @@ func newBench(t *testing.T) *bench {
 	if b.plainClient, err = client.New(b.server.User(t, plainUser, group), client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
 	}
-	b.manager = startManager(t, dir, b.server.Kubeconfig(t, managerUser, group))
+	b.kubeconfig = b.server.Kubeconfig(t, managerUser, group)
+	b.manager = startManager(t, dir, b.kubeconfig)
 	return b
+}
+
+// replaceManager does something while there is no manager. A new one then finds it as it is, and not how it came about.
+func (b *bench) replaceManager(meanwhile func()) {
+	b.t.Helper()
+	b.manager.stop()
+	meanwhile()
+	b.manager = startManager(b.t, b.dir, b.kubeconfig)
 }
 
 // grant binds the group to the manager's generated role.
