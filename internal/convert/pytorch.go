@@ -6,6 +6,7 @@ package convert
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,10 +67,30 @@ func (c *conversion) elastic(block *v1alpha1.PyTorchSpec, policy *fields) {
 	}
 	block.Elastic.Rendezvous = c.rendezvous(policy, worker)
 	if policy.flag("standalone") {
-		c.lost(policy.at("standalone"), "set --standalone in the command of a job with one worker")
+		c.standalone(policy.at("standalone"))
 	}
 	c.autoscaler(policy, block.Elastic)
 }
+
+// standalone gives all containers the variable that the original puts over the user's, empty as it is there.
+func (c *conversion) standalone(path string) {
+	c.note(path, "is an empty %[1]s in all containers, as in the original; torchrun fails where %[1]s is no number: "+
+		"set it to 1 in a job with one worker, or remove it", standalone)
+	for i := range c.parts {
+		for k, container := range containersOf(podOf(&c.parts[i])) {
+			env, ok := container["env"].([]any)
+			if !ok && container["env"] != nil {
+				continue // the API server words what is of a wrong type better
+			}
+			if slices.ContainsFunc(env, called(standalone)) {
+				c.note(fmt.Sprintf("%s.template.spec.containers[%d].env", c.parts[i].path, k), "%s is empty: %s is true, and wins", standalone, path)
+			}
+			container["env"] = append(slices.DeleteFunc(env, called(standalone)), map[string]any{"name": standalone, "value": ""})
+		}
+	}
+}
+
+const standalone = "PET_STANDALONE"
 
 // bounds are the least and the largest number of workers: those of the original, where one that is left out is the other
 // and both are the number of workers. Such a bound must let the workers be, or the job would wait for ever.
