@@ -60,7 +60,7 @@ func (c *conversion) elastic(block *v1alpha1.PyTorchSpec, policy *fields) {
 		size = *worker.Replicas
 	}
 	worker.Replicas = nil
-	low, high := bounds(policy, size)
+	low, high := c.bounds(policy, size)
 	block.Elastic = &v1alpha1.Elastic{
 		Replicas: c.within(worker.path+".replicas", size, low, high), MinReplicas: &low, MaxReplicas: &high,
 		MaxRestarts: policy.number("maxRestarts"),
@@ -92,19 +92,28 @@ func (c *conversion) standalone(path string) {
 
 const standalone = "PET_STANDALONE"
 
-// bounds are the least and the largest number of workers: those of the original, where one that is left out is the other
-// and both are the number of workers. Such a bound must let the workers be, or the job would wait for ever.
-func bounds(policy *fields, size int32) (low, high int32) {
+// bounds are the least and the largest number of workers. The original makes one that is left out equal to the other, and
+// both the number of workers. Here one that is left out lets the workers be: the job would wait for ever for those that are
+// missing, or leave out those that are too many.
+func (c *conversion) bounds(policy *fields, size int32) (low, high int32) {
 	least, most := policy.number("minReplicas"), policy.number("maxReplicas")
 	switch {
 	case least != nil && most != nil:
 		return *least, *most
 	case least != nil:
-		return *least, max(*least, size)
+		return *least, c.bound(policy, "maxReplicas", "minReplicas", *least, max(*least, size))
 	case most != nil:
-		return min(size, *most), *most
+		return c.bound(policy, "minReplicas", "maxReplicas", *most, min(size, *most)), *most
 	}
 	return size, size
+}
+
+// bound is the bound that is left out, and remarks where it is not the original's.
+func (c *conversion) bound(policy *fields, unset, other string, theirs, ours int32) int32 {
+	if ours != theirs {
+		c.note(policy.at(unset), "is not set; the original makes it %d, as %s, which does not let the workers be, so it is %d", theirs, other, ours)
+	}
+	return ours
 }
 
 // within is the number of workers, put between the bounds.
