@@ -141,13 +141,7 @@ func (c *conversion) rendezvous(policy *fields, worker *part) *v1alpha1.Rendezvo
 	case number != nil:
 		c.listen(worker, *number, policy.at("rdzvPort"))
 	}
-	for i, item := range policy.list("rdzvConf") {
-		content, ok := item.(map[string]any)
-		if !ok {
-			c.fail(fmt.Sprintf("%s[%d]", policy.at("rdzvConf"), i), "expected an object, found %s", describe(item))
-			return nil
-		}
-		setting := c.open(fmt.Sprintf("%s[%d]", policy.at("rdzvConf"), i), content)
+	for _, setting := range policy.objects("rdzvConf") {
 		found.Config = append(found.Config, v1alpha1.Setting{Name: setting.text("key"), Value: setting.text("value")})
 	}
 	if found.Backend == "c10d" {
