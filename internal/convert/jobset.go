@@ -100,8 +100,8 @@ func (s jobSet) settle(deciding string, pods map[string]int32) {
 	s.startup(pods)
 	s.hosts()
 	for _, j := range s.jobs {
-		if pods[j.name] == 0 {
-			j.unused()
+		if count, known := pods[j.name]; !known || count == 0 {
+			j.unused(known)
 			continue
 		}
 		j.numbers(pods[j.name])
@@ -110,9 +110,13 @@ func (s jobSet) settle(deciding string, pods map[string]int32) {
 }
 
 // unused remarks on a job without pods.
-func (j replicatedJob) unused() {
+func (j replicatedJob) unused(known bool) {
 	j.job.drop("dependsOn", "groupName", "replicas")
 	j.spec.drop("completionMode", "completions", "parallelism", "podReplacementPolicy")
+	if known {
+		j.job.lost(j.job.path, "numNodes is 1 and the Launcher is that node, so there is no Worker; the original makes one beside it, and mpirun finds 2 hosts there")
+		return
+	}
 	j.job.lost(j.job.path, "the framework has no %s", j.name)
 }
 

@@ -102,7 +102,7 @@ func (c *conversion) torchNodes(policy, trainer *fields, set jobSet, count int32
 	set.settle("node", map[string]int32{"node": max(1, count)})
 }
 
-// mpiNodes are a Launcher, which runs the trainer's command, and Workers.
+// mpiNodes are a Launcher, which runs the trainer's command, and Workers. A launcher that is a node is one of their number.
 func (c *conversion) mpiNodes(policy, trainer *fields, set jobSet, count int32) {
 	c.job.Spec.Framework = v1alpha1.MPI
 	block := v1alpha1.MPISpec{
@@ -110,11 +110,11 @@ func (c *conversion) mpiNodes(policy, trainer *fields, set jobSet, count int32) 
 	}
 	if policy.flag("runLauncherAsNode") {
 		block.Launcher = "Worker"
-		count = max(1, count-1)
+		count = max(0, count-1)
 	}
 	launcher, ok := set.find("launcher")
 	worker, both := set.find("node")
-	if !ok || !both {
+	if !ok || !both && count > 0 {
 		c.fail(policy.path, "the runtime needs the jobs launcher and node")
 		return
 	}
@@ -123,9 +123,13 @@ func (c *conversion) mpiNodes(policy, trainer *fields, set jobSet, count int32) 
 	c.trainer(trainer, &launcher, true)
 	launcher.Name, worker.Name = "Launcher", "Worker"
 	c.add(launcher, 1)
-	c.trainer(&fields{log: c.log, path: trainer.path, left: settings}, &worker, false)
-	c.add(worker, count)
-	block.SlotsPerWorker = slotsOf(slots, own, c.main(&worker))
+	node := &launcher
+	if count > 0 {
+		c.trainer(&fields{log: c.log, path: trainer.path, left: settings}, &worker, false)
+		c.add(worker, count)
+		node = &worker
+	}
+	block.SlotsPerWorker = slotsOf(slots, own, c.main(node))
 	c.job.Spec.MPI = &block
 	set.settle("launcher", map[string]int32{"launcher": 1, "node": count})
 }
