@@ -135,6 +135,21 @@ func (f *fields) object(key string) *fields {
 	return f.open(f.at(key), value)
 }
 
+// objects takes a list of maps to read them.
+func (f *fields) objects(key string) []*fields {
+	var found []*fields
+	for i, item := range f.list(key) {
+		path := fmt.Sprintf("%s[%d]", f.at(key), i)
+		content, ok := item.(map[string]any)
+		if !ok {
+			f.fail(path, "expected an object, found %s", describe(item))
+			return nil
+		}
+		found = append(found, f.open(path, content))
+	}
+	return found
+}
+
 func (f *fields) number(key string) *int32 {
 	raw := f.take(key)
 	if raw == nil {

@@ -84,11 +84,12 @@ var (
 	onFailure = map[string]v1alpha1.RestartPolicy{"": v1alpha1.RestartOnFailure}
 )
 
-// Variables by which a launcher uses kubectl exec, is kept from GPUs, and lets ssh be patient.
+// Variables by which a launcher uses kubectl exec, is kept from GPUs, and lets ssh be patient, and by which logs are prompt.
 var (
-	execVariables = []string{"KUBECTL_DIR", "OMPI_MCA_plm_rsh_agent"}
-	gpuVariables  = []string{"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
-	sshVariables  = []string{"OMPI_MCA_plm_rsh_args", "I_MPI_HYDRA_BOOTSTRAP_EXEC_EXTRA_ARGS", "HYDRA_LAUNCH_EXTRA_ARGS"}
+	execVariables   = []string{"KUBECTL_DIR", "OMPI_MCA_plm_rsh_agent"}
+	gpuVariables    = []string{"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
+	sshVariables    = []string{"OMPI_MCA_plm_rsh_args", "I_MPI_HYDRA_BOOTSTRAP_EXEC_EXTRA_ARGS", "HYDRA_LAUNCH_EXTRA_ARGS"}
+	pythonVariables = []string{"PYTHONUNBUFFERED"}
 )
 
 // rows is the table. What the originals do is in their API types and defaults: training-operator v1.8 and v1.9, mpi-operator
@@ -97,7 +98,8 @@ var rows = []row{
 	{
 		kind: "PyTorchJob", apiVersions: append([]string{v1}, oldest...), framework: v1alpha1.PyTorch,
 		specs: "pytorchReplicaSpecs", roles: []string{"Master", "Worker"}, container: "pytorch",
-		restart: onFailure, fallback: v1alpha1.RestartOnFailure, clean: v1alpha1.CleanNone, retries: endless, own: pytorch,
+		restart: onFailure, fallback: v1alpha1.RestartOnFailure, clean: v1alpha1.CleanNone, retries: endless,
+		over: pythonVariables, own: pytorch,
 	},
 	{
 		kind: "TFJob", apiVersions: []string{v1}, framework: v1alpha1.TensorFlow,
@@ -122,12 +124,12 @@ var rows = []row{
 	{
 		kind: "XGBoostJob", apiVersions: []string{v1, "xgboostjob.kubeflow.org/v1alpha1", "xgboostjob.kubeflow.org/v1"}, framework: v1alpha1.XGBoost,
 		specs: "xgbReplicaSpecs", roles: []string{"Master", "Worker"}, needs: "Master", container: "xgboost",
-		restart: never, fallback: v1alpha1.RestartNever, clean: v1alpha1.CleanNone, retries: endless, together: true,
+		restart: never, fallback: v1alpha1.RestartNever, clean: v1alpha1.CleanNone, retries: endless, together: true, over: pythonVariables,
 	},
 	{
 		kind: "JAXJob", apiVersions: []string{v1}, framework: v1alpha1.JAX,
 		specs: "jaxReplicaSpecs", roles: []string{"Worker"}, needs: "Worker", container: "jax",
-		restart: never, fallback: v1alpha1.RestartNever, clean: v1alpha1.CleanNone, retries: endless, together: true,
+		restart: never, fallback: v1alpha1.RestartNever, clean: v1alpha1.CleanNone, retries: endless, together: true, over: pythonVariables,
 	},
 	{
 		kind: "MPIJob", apiVersions: []string{v1, "kubeflow.org/v1alpha2"}, framework: v1alpha1.MPI,

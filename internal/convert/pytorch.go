@@ -6,6 +6,7 @@ package convert
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,31 +60,60 @@ func (c *conversion) elastic(block *v1alpha1.PyTorchSpec, policy *fields) {
 		size = *worker.Replicas
 	}
 	worker.Replicas = nil
-	low, high := bounds(policy, size)
+	low, high := c.bounds(policy, size)
 	block.Elastic = &v1alpha1.Elastic{
 		Replicas: c.within(worker.path+".replicas", size, low, high), MinReplicas: &low, MaxReplicas: &high,
 		MaxRestarts: policy.number("maxRestarts"),
 	}
 	block.Elastic.Rendezvous = c.rendezvous(policy, worker)
 	if policy.flag("standalone") {
-		c.lost(policy.at("standalone"), "set --standalone in the command of a job with one worker")
+		c.standalone(policy.at("standalone"))
 	}
 	c.autoscaler(policy, block.Elastic)
 }
 
-// bounds are the least and the largest number of workers: those of the original, where one that is left out is the other
-// and both are the number of workers. Such a bound must let the workers be, or the job would wait for ever.
-func bounds(policy *fields, size int32) (low, high int32) {
+// standalone gives all containers the variable that the original puts over the user's, empty as it is there.
+func (c *conversion) standalone(path string) {
+	c.note(path, "is an empty %[1]s in all containers, as in the original; torchrun fails where %[1]s is no number: "+
+		"set it to 1 in a job with one worker, or remove it", standalone)
+	for i := range c.parts {
+		for k, container := range containersOf(podOf(&c.parts[i])) {
+			env, ok := container["env"].([]any)
+			if !ok && container["env"] != nil {
+				continue // the API server words what is of a wrong type better
+			}
+			if slices.ContainsFunc(env, called(standalone)) {
+				c.note(fmt.Sprintf("%s.template.spec.containers[%d].env", c.parts[i].path, k), "%s is empty: %s is true, and wins", standalone, path)
+			}
+			container["env"] = append(slices.DeleteFunc(env, called(standalone)), map[string]any{"name": standalone, "value": ""})
+		}
+	}
+}
+
+const standalone = "PET_STANDALONE"
+
+// bounds are the least and the largest number of workers. The original makes one that is left out equal to the other, and
+// both the number of workers. Here one that is left out lets the workers be: the job would wait for ever for those that are
+// missing, or leave out those that are too many.
+func (c *conversion) bounds(policy *fields, size int32) (low, high int32) {
 	least, most := policy.number("minReplicas"), policy.number("maxReplicas")
 	switch {
 	case least != nil && most != nil:
 		return *least, *most
 	case least != nil:
-		return *least, max(*least, size)
+		return *least, c.bound(policy, "maxReplicas", "minReplicas", *least, max(*least, size))
 	case most != nil:
-		return min(size, *most), *most
+		return c.bound(policy, "minReplicas", "maxReplicas", *most, min(size, *most)), *most
 	}
 	return size, size
+}
+
+// bound is the bound that is left out, and remarks where it is not the original's.
+func (c *conversion) bound(policy *fields, unset, other string, theirs, ours int32) int32 {
+	if ours != theirs {
+		c.note(policy.at(unset), "is not set; the original makes it %d, as %s, which does not let the workers be, so it is %d", theirs, other, ours)
+	}
+	return ours
 }
 
 // within is the number of workers, put between the bounds.
@@ -111,13 +141,7 @@ func (c *conversion) rendezvous(policy *fields, worker *part) *v1alpha1.Rendezvo
 	case number != nil:
 		c.listen(worker, *number, policy.at("rdzvPort"))
 	}
-	for i, item := range policy.list("rdzvConf") {
-		content, ok := item.(map[string]any)
-		if !ok {
-			c.fail(fmt.Sprintf("%s[%d]", policy.at("rdzvConf"), i), "expected an object, found %s", describe(item))
-			return nil
-		}
-		setting := c.open(fmt.Sprintf("%s[%d]", policy.at("rdzvConf"), i), content)
+	for _, setting := range policy.objects("rdzvConf") {
 		found.Config = append(found.Config, v1alpha1.Setting{Name: setting.text("key"), Value: setting.text("value")})
 	}
 	if found.Backend == "c10d" {

@@ -56,7 +56,9 @@ func (c *conversion) policy(policy *fields) {
 	if run.CleanPods == "" && c.row.clean != v1alpha1.CleanRunning {
 		run.CleanPods = c.row.clean
 	}
-	run.TTLSecondsAfterFinished = policy.number("ttlSecondsAfterFinished")
+	if ttl := policy.number("ttlSecondsAfterFinished"); ttl != nil {
+		run.TTLSecondsAfterFinished = ttl
+	}
 	run.ActiveDeadlineSeconds = policy.number("activeDeadlineSeconds")
 	if policy.flag("suspend") {
 		run.Suspend = new(true)

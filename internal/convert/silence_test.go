@@ -5,6 +5,7 @@ package convert
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,46 @@ func TestNothingIsDroppedWithoutAWord(t *testing.T) {
 	})
 }
 
+// TestNothingOfARuntimeIsDroppedWithoutAWord does so for the runtimes that come with TrainJobs.
+func TestNothingOfARuntimeIsDroppedWithoutAWord(t *testing.T) {
+	const unknown = "zzz"
+	files(t, func(t *testing.T, objects []map[string]any) {
+		for _, r := range runtimesOf(objects) {
+			inside(r.spec, "runtime "+r.name, func(path string, at map[string]any) {
+				at[unknown] = "1"
+				defer delete(at, unknown)
+				converter, err := New(objects)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range objects {
+					if !uses(o, r.name) {
+						continue
+					}
+					result, err := converter.Convert(o)
+					if err != nil {
+						continue
+					}
+					text, err := json.Marshal(result)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !strings.Contains(string(text), unknown) && !told(result.Remarks, path, at) {
+						t.Errorf("%s: the field %s.%s has vanished", name(o), path, unknown)
+					}
+				}
+			})
+		}
+	})
+}
+
+// uses is true of a TrainJob that names a runtime.
+func uses(object map[string]any, runtime string) bool {
+	spec, _ := object["spec"].(map[string]any)
+	ref, _ := spec["runtimeRef"].(map[string]any)
+	return object["kind"] == "TrainJob" && ref["name"] == runtime
+}
+
 // told is true when a remark is about the map as a whole, or about what is around it: by path, or by the name of a variable.
 func told(remarks []Remark, path string, at map[string]any) bool {
 	variable, _ := at["name"].(string)
@@ -67,11 +108,26 @@ func TestAnyTypeAnywhere(t *testing.T) {
 // each calls try for every object of the cases.
 func each(t *testing.T, try func(*testing.T, Converter, map[string]any)) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/*.in.yaml")
+	files(t, func(t *testing.T, objects []map[string]any) {
+		t.Helper()
+		converter, err := New(objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			try(t, converter, runtime.DeepCopyJSON(o))
+		}
+	})
+}
+
+// files calls try for the objects of every case.
+func files(t *testing.T, try func(*testing.T, []map[string]any)) {
+	t.Helper()
+	found, err := filepath.Glob("testdata/*.in.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files {
+	for _, file := range found {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -83,13 +139,7 @@ func each(t *testing.T, try func(*testing.T, Converter, map[string]any)) {
 				objects = append(objects, o.Object)
 			}
 		}
-		converter, err := New(objects)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range objects {
-			try(t, converter, runtime.DeepCopyJSON(o))
-		}
+		try(t, objects)
 	}
 }
 
@@ -105,8 +155,8 @@ func inside(value any, path string, visit func(string, map[string]any)) {
 		}
 		visit(path, v)
 	case []any:
-		for _, item := range v {
-			inside(item, path+"[]", visit)
+		for i, item := range v {
+			inside(item, fmt.Sprintf("%s[%d]", path, i), visit)
 		}
 	}
 }

@@ -148,16 +148,21 @@ func (c *conversion) main(p *part) map[string]any {
 // first moves a container to the front, where a main container is looked for. False when there is none of the name.
 func first(spec map[string]any, name string) bool {
 	list, _ := spec["containers"].([]any)
-	i := slices.IndexFunc(list, func(item any) bool {
-		container, _ := item.(map[string]any)
-		return container["name"] == name
-	})
+	i := slices.IndexFunc(list, called(name))
 	if i < 0 {
 		return false
 	}
 	moved := list[i]
 	spec["containers"] = slices.Insert(slices.Delete(list, i, i+1), 0, moved)
 	return true
+}
+
+// called finds an item of a list by its name.
+func called(name string) func(item any) bool {
+	return func(item any) bool {
+		named, _ := item.(map[string]any)
+		return named["name"] == name
+	}
 }
 
 // words is what a container runs, in one line.
@@ -175,11 +180,7 @@ func words(container map[string]any) string {
 // port gives the main container of a role a port by name, unless it has one of the name.
 func port(container map[string]any, name string, number int64) {
 	ports, _ := container["ports"].([]any)
-	named := slices.ContainsFunc(ports, func(item any) bool {
-		p, _ := item.(map[string]any)
-		return p["name"] == name
-	})
-	if !named {
+	if !slices.ContainsFunc(ports, called(name)) {
 		container["ports"] = append(ports, map[string]any{"name": name, "containerPort": number})
 	}
 }

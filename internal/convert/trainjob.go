@@ -4,7 +4,6 @@
 package convert
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -62,70 +61,24 @@ func (c *conversion) nodes(spec, trainer *fields) {
 	if count == nil {
 		count = new(int32(1))
 	}
-	pods := c.replicatedJobs(spec)
+	set := c.jobSet(spec)
 	spec.lose("podGroupPolicy", "this version of Millrace does not place gangs")
 	torch, mpi := policy.object("torch"), policy.object("mpi")
 	switch {
 	case c.fault != nil:
 	case torch.given:
-		c.torchNodes(torch, trainer, pods, *count)
+		c.torchNodes(torch, trainer, set, *count)
 	case mpi.given:
-		c.mpiNodes(mpi, trainer, pods, *count)
+		c.mpiNodes(mpi, trainer, set, *count)
 	default:
 		c.fail(spec.path, "runtimes with a policy for torch or mpi can be converted, and this has neither")
 	}
 }
 
-// replicatedJobs are the pods of the runtime by the names of its jobs.
-func (c *conversion) replicatedJobs(spec *fields) map[string]part {
-	set := spec.object("template").object("spec")
-	set.drop("network", "successPolicy", "startupPolicy", "suspend", "ttlSecondsAfterFinished")
-	found := map[string]part{}
-	for i, item := range set.list("replicatedJobs") {
-		content, ok := item.(map[string]any)
-		if !ok {
-			continue
-		}
-		job := c.open(fmt.Sprintf("%s.replicatedJobs[%d]", set.path, i), content)
-		name := job.text("name")
-		if name != "node" && name != "launcher" {
-			job.drop("dependsOn", "groupName", "replicas", "template")
-			c.lost(job.path, "the job %s runs before or beside the training; run it as a Job of its own", name)
-			continue
-		}
-		found[name] = c.pods(job)
-	}
-	return found
-}
-
-// pods reads one replicated job. What makes it a batch/v1 Job says nothing to a TrainingJob.
-func (c *conversion) pods(job *fields) part {
-	job.drop("dependsOn", "groupName", "replicas")
-	template := job.object("template")
-	template.drop("metadata")
-	spec := template.object("spec")
-	spec.drop("completionMode", "completions", "parallelism", "podReplacementPolicy")
-	p := part{path: spec.path}
-	if limit := spec.number("backoffLimit"); limit != nil {
-		c.row.retries = retries{*limit, "as the runtime says"}
-	}
-	if pod, ok := spec.left["template"].(map[string]any); ok {
-		podSpec, _ := pod["spec"].(map[string]any)
-		policy, _ := podSpec["restartPolicy"].(string)
-		if policy == string(v1alpha1.RestartNever) && c.row.retries.max == 0 {
-			p.RestartPolicy = v1alpha1.RestartNever
-		}
-		delete(podSpec, "restartPolicy")
-	}
-	p.template = c.template(spec, &p)
-	first(podOf(&p), nodeContainer)
-	return p
-}
-
 // torchNodes are a Master, which has the address that all know, and Workers.
-func (c *conversion) torchNodes(policy, trainer *fields, pods map[string]part, count int32) {
+func (c *conversion) torchNodes(policy, trainer *fields, set jobSet, count int32) {
 	c.job.Spec.Framework = v1alpha1.PyTorch
-	node, ok := pods["node"]
+	node, ok := set.find("node")
 	if !ok {
 		c.fail(policy.path, "the runtime has no job node")
 		return
@@ -146,33 +99,39 @@ func (c *conversion) torchNodes(policy, trainer *fields, pods map[string]part, c
 	if count > 1 {
 		c.add(worker, count-1)
 	}
+	set.settle("node", map[string]int32{"node": max(1, count)})
 }
 
-// mpiNodes are a Launcher, which runs the trainer's command, and Workers.
-func (c *conversion) mpiNodes(policy, trainer *fields, pods map[string]part, count int32) {
+// mpiNodes are a Launcher, which runs the trainer's command, and Workers. A launcher that is a node is one of their number.
+func (c *conversion) mpiNodes(policy, trainer *fields, set jobSet, count int32) {
 	c.job.Spec.Framework = v1alpha1.MPI
-	launcher, ok := pods["launcher"]
-	worker, both := pods["node"]
-	if !ok || !both {
-		c.fail(policy.path, "the runtime needs the jobs launcher and node")
-		return
-	}
 	block := v1alpha1.MPISpec{
 		Implementation: policy.word("mpiImplementation", implementations), SSHAuthMountPath: policy.text("sshAuthMountPath"),
 	}
 	if policy.flag("runLauncherAsNode") {
 		block.Launcher = "Worker"
-		count = max(1, count-1)
+		count = max(0, count-1)
+	}
+	launcher, ok := set.find("launcher")
+	worker, both := set.find("node")
+	if !ok || !both && count > 0 {
+		c.fail(policy.path, "the runtime needs the jobs launcher and node")
+		return
 	}
 	slots, own := policy.number("numProcPerNode"), trainer.number("numProcPerNode")
 	settings := copyOf(trainer.left)
 	c.trainer(trainer, &launcher, true)
-	c.trainer(&fields{log: c.log, path: trainer.path, left: settings}, &worker, false)
-	block.SlotsPerWorker = slotsOf(slots, own, c.main(&worker))
-	c.job.Spec.MPI = &block
 	launcher.Name, worker.Name = "Launcher", "Worker"
 	c.add(launcher, 1)
-	c.add(worker, count)
+	node := &launcher
+	if count > 0 {
+		c.trainer(&fields{log: c.log, path: trainer.path, left: settings}, &worker, false)
+		c.add(worker, count)
+		node = &worker
+	}
+	block.SlotsPerWorker = slotsOf(slots, own, c.main(node))
+	c.job.Spec.MPI = &block
+	set.settle("launcher", map[string]int32{"launcher": 1, "node": count})
 }
 
 // slotsOf are the processes of a node: the job's, or the runtime's, where 1 means one for each GPU.

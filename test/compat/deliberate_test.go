@@ -15,7 +15,7 @@ type difference struct {
 	// in is true of jobs that it is in.
 	in func(o original) bool
 	// change makes the original's environment of a container Millrace's, where the operator adds to the user's.
-	change func(o original, pod string, users, all env)
+	change func(o original, pod string, all env)
 }
 
 // differences are all there are, in what pods and launchers are given.
@@ -23,7 +23,7 @@ var differences = []difference{
 	{
 		why: "processes are started over ssh, as by MPIJob v2beta1, and not by kubectl exec",
 		in:  func(o original) bool { return o.is("MPIJob kubeflow.org/v1") },
-		change: func(o original, pod string, _, all env) {
+		change: func(o original, pod string, all env) {
 			if pod != o.Name+"-launcher-0" {
 				all["K_MPI_JOB_ROLE"] = "worker"
 				return
@@ -40,7 +40,7 @@ var differences = []difference{
 	{
 		why: "processes are started over ssh, and the hostfile is where that of MPIJob is",
 		in:  func(o original) bool { return o.Kind == "ChainerJob" && len(o.Spec.WorkerSets) > 0 },
-		change: func(_ original, _ string, _, all env) {
+		change: func(_ original, _ string, all env) {
 			delete(all, "KUBECTL_DIR")
 			delete(all, "OMPI_MCA_plm_rsh_agent")
 			all["OMPI_MCA_orte_default_hostfile"], all["OMPI_MCA_plm_rsh_args"] = "/etc/mpi/hostfile", retries
@@ -52,7 +52,7 @@ var differences = []difference{
 			e := o.Spec.ElasticPolicy
 			return e != nil && (e.MinReplicas == nil) != (e.MaxReplicas == nil)
 		},
-		change: func(o original, _ string, _, all env) {
+		change: func(o original, _ string, all env) {
 			e, count := o.Spec.ElasticPolicy, int32(find(replicasOf(o.Spec.PyTorchReplicaSpecs, 1), "worker").count)
 			least, most := count, count
 			if e.MinReplicas != nil {
@@ -68,20 +68,11 @@ var differences = []difference{
 		in: func(o original) bool {
 			return o.Kind == "TFJob" && !o.Spec.EnableDynamicWorker && total(replicasOf(o.Spec.TFReplicaSpecs, 1)) > 1
 		},
-		change: func(o original, _ string, _, all env) {
+		change: func(o original, _ string, all env) {
 			for _, r := range replicasOf(o.Spec.TFReplicaSpecs, 1) {
 				if empty := fmt.Sprintf("%q:[]", r.name); r.count == 0 {
 					all["TF_CONFIG"] = strings.NewReplacer(empty+",", "", ","+empty, "").Replace(all["TF_CONFIG"])
 				}
-			}
-		},
-	},
-	{
-		why: "a user's PYTHONUNBUFFERED stays",
-		in:  func(original) bool { return true },
-		change: func(_ original, _ string, users, all env) {
-			if value, set := users["PYTHONUNBUFFERED"]; set {
-				all["PYTHONUNBUFFERED"] = value
 			}
 		},
 	},

@@ -73,7 +73,7 @@ func expected(o original, c contract, differences []difference) expectation {
 			all := envOf(container)
 			if m.only == "" || m.only == container.Name || m.only == first && i == 0 {
 				maps.Copy(all, m.adds)
-				differ(differences, o, hosts.pod(m.name), envOf(container), all)
+				differ(differences, o, hosts.pod(m.name), all)
 			}
 			containers[container.Name] = hosts.in(all)
 		}
@@ -91,10 +91,10 @@ func expected(o original, c contract, differences []difference) expectation {
 	return want
 }
 
-func differ(differences []difference, o original, pod string, users, all env) {
+func differ(differences []difference, o original, pod string, all env) {
 	for _, d := range differences {
 		if d.in(o) {
-			d.change(o, pod, users, all)
+			d.change(o, pod, all)
 		}
 	}
 }

@@ -89,6 +89,9 @@ func elastic(o original, e *elasticPolicy, workers *replica, port string, adds e
 	if e.RDZVID != nil {
 		adds["PET_RDZV_ID"] = *e.RDZVID
 	}
+	if e.Standalone {
+		adds["PET_STANDALONE"] = ""
+	}
 	var pairs []string
 	for _, pair := range e.RDZVConf {
 		pairs = append(pairs, pair.Key+"="+pair.Value)

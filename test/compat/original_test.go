@@ -57,6 +57,7 @@ type elasticPolicy struct {
 	RDZVHost     *string `json:"rdzvHost"`
 	RDZVPort     *int32  `json:"rdzvPort"`
 	RDZVID       *string `json:"rdzvId"`
+	Standalone   bool    `json:"standalone"`
 	RDZVConf     []struct {
 		Key   string `json:"key"`
 		Value string `json:"value"`
