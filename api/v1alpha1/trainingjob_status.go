@@ -178,8 +178,8 @@ type TrainingJobStatus struct {
 	// +optional
 	Suspensions int32 `json:"suspensions,omitempty"`
 
-	// runningAttempt is the number of restarts and suspensions recorded when every pod of the job last ran. A pod that is missing
-	// since then was deleted.
+	// runningAttempt is the number of restarts and suspensions that were recorded when every pod of the job came to run; it is absent
+	// while one does not. A pod that is missing then was deleted.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RunningAttempt *int32 `json:"runningAttempt,omitempty"`

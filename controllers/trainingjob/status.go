@@ -101,6 +101,7 @@ func (s *state) times() {
 	case st.StartTime == nil:
 		st.StartTime = s.start()
 	}
+	st.RunningAttempt = nil
 	if !s.allRunning() {
 		return
 	}

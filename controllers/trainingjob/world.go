@@ -149,7 +149,7 @@ func (r replica) superseded() bool { return r.pod != nil && r.of < r.attempt }
 // current is true for a replica with a pod that counts: of this attempt, and not on its way out.
 func (r replica) current() bool { return r.pod != nil && !r.superseded() && !terminating(r.pod) }
 
-// ran is true when every pod has run since the last restart or suspension that was recorded.
+// ran is true when every pod ran when the status was written last, and no restart or suspension was recorded since.
 func (s *state) ran() bool {
 	at := s.job.Status.RunningAttempt
 	return at != nil && *at == recorded(s.job) && !suspended(s.job)

@@ -52,7 +52,7 @@ func (l *Layout) KeyPath() string {
 }
 
 // RootKeys is true when root uses the ssh keys, which may then be closed to everybody else.
-func (l *Layout) RootKeys() bool { return l.KeyPath() == rootKeys }
+func (l *Layout) RootKeys() bool { return strings.HasPrefix(l.KeyPath()+"/", "/root/") }
 
 // Remote is how a pod of the job starts processes on the others, or nil where none does.
 func (l *Layout) Remote() *Remote {
