@@ -37,7 +37,7 @@ func startManager(t *testing.T, dir string, kubeconfig []byte) *process {
 		t.Fatal(err)
 	}
 	p := &process{t: t, cmd: exec.Command(program, "--config", filepath.Join(dir, "config.yaml"))}
-	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "kubeconfig"), "GOMEMLIMIT=460MiB")
+	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "kubeconfig"), "GOMEMLIMIT=460MiB", "GOGC=50")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

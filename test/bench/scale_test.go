@@ -25,18 +25,18 @@ const finishedJobs = 5000
 func TestFinishedJobsCostNothing(t *testing.T) {
 	b := newBench(t)
 	b.life(shape{10, 4})
-	table := newTable("finished jobs", "first pod p50", "p99", "all running p50", "p99", "writes for each of 200 x 4", "RSS", "CPU")
-	row := func(finished int) {
-		s := shape{200, 4}
+	table := newTable("finished jobs", "new jobs x pods", "first pod p50", "p99", "all running p50", "p99", "writes for each job", "RSS", "CPU")
+	row := func(finished int, s shape) {
 		l := b.life(s)
-		table.row(finished, ms(l.first, 50), ms(l.first, 99), ms(l.running, 50), ms(l.running, 99),
+		table.row(finished, s, ms(l.first, 50), ms(l.first, 99), ms(l.running, 50), ms(l.running, 99),
 			perJob(l.writes, s.jobs), fmt.Sprintf("%d MiB", b.manager.rss()>>20), l.cpu.Round(10*time.Millisecond))
 	}
-	row(0)
+	row(0, shape{200, 4})
 	b.replaceManager(func() { b.finished(finishedJobs) })
 	b.life(shape{10, 4}) // until it has seen all there is
-	row(finishedJobs)
-	t.Log("200 new jobs beside finished ones\n" + table.String())
+	row(finishedJobs, shape{200, 4})
+	row(finishedJobs, shape{1000, 4})
+	t.Log("new jobs beside finished ones\n" + table.String())
 	if asked := b.idle(); len(asked) > 0 {
 		t.Errorf("idle for %s beside %d finished jobs the manager asked for %v", idleFor, finishedJobs, asked)
 	}
