@@ -66,13 +66,18 @@ func (s *state) up() (told func(framework.Member) bool, next time.Duration) {
 			continue
 		}
 		wait := time.Duration(0)
-		if run := r.main().State.Running; run != nil && !all {
+		if run := r.main().State.Running; run != nil && !all && !s.ranWith(run.StartedAt) {
 			wait = run.StartedAt.Truncate(pace).Add(pace).Sub(s.now)
 		}
 		up[r.Name()] = wait <= 0
 		next = soonest(next, wait)
 	}
 	return func(m framework.Member) bool { return up[m.Name()] }, next
+}
+
+// ranWith is true of a pod that was there when all ran: the launcher was told of it, and must not be told otherwise.
+func (s *state) ranWith(started metav1.Time) bool {
+	return s.job.Status.RunningTime != nil && !started.After(s.job.Status.RunningTime.Time)
 }
 
 // keys is the Secret with the ssh keys of a job, without the keys: they are random, and are put in when it is made.
