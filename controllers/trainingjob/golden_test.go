@@ -86,14 +86,8 @@ func TestPlansAndReports(t *testing.T) {
 
 func run(t *testing.T, file string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var c golden
-	if err := yaml.UnmarshalStrict(text, &c); err != nil {
-		t.Fatal(err)
-	}
+	load(t, file, &c)
 	prepare(&c.Job)
 	world := World{Silent: c.Silent}
 	for _, p := range c.Pods {
@@ -110,6 +104,18 @@ func run(t *testing.T, file string) []byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// load reads a case.
+func load(t *testing.T, file string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(text, into); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func decide(t *testing.T, c *golden, world World) outcome {
