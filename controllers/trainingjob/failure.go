@@ -164,6 +164,10 @@ var lostReasons = []string{
 	"UnexpectedAdmissionError",
 }
 
+func isLostReason(reason string) bool {
+	return slices.ContainsFunc(lostReasons, func(known string) bool { return strings.HasPrefix(reason, known) })
+}
+
 // evicted is the kubelet's word for a pod it took down.
 const evicted = "Evicted"
 
@@ -175,8 +179,7 @@ func lost(p *corev1.Pod) bool {
 	if p.Status.Reason == evicted {
 		return !slices.ContainsFunc(ownFault, func(words string) bool { return strings.Contains(p.Status.Message, words) })
 	}
-	known := slices.ContainsFunc(lostReasons, func(reason string) bool { return strings.HasPrefix(p.Status.Reason, reason) })
-	return known || hasCondition(p, corev1.DisruptionTarget)
+	return isLostReason(p.Status.Reason) || hasCondition(p, corev1.DisruptionTarget)
 }
 
 // explain finds the root cause in a pod: the container that failed first, init containers included.

@@ -47,7 +47,7 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		// What is left to do waits until the status says so: it removes the evidence.
 		return engine.Plan{}
 	}
-	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: soonest(s.untilDeadline(), s.untilStalled(), s.unsettled)}
+	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: engine.Soonest(s.untilDeadline(), s.untilStalled(), s.unsettled)}
 	if suspended(job) {
 		plan.Delete = deletions(w.Pods, eventSuspend, "spec.runPolicy.suspend is true", anyPod)
 		return plan
@@ -75,12 +75,12 @@ func (s *state) replace(plan *engine.Plan, r replica) {
 	case r.pod == nil && due == 0:
 		plan.Create = append(plan.Create, engine.Step{Object: pod(r.Member, r.attempt)})
 	case r.pod == nil:
-		plan.Again = soonest(plan.Again, due)
+		plan.Again = engine.Soonest(plan.Again, due)
 	case !r.superseded() || terminating(r.pod):
 		return
 	case due > 0 && atRest(r.pod):
 		// Its log can be read until its turn comes.
-		plan.Again = soonest(plan.Again, due)
+		plan.Again = engine.Soonest(plan.Again, due)
 	default:
 		plan.Delete = append(plan.Delete, deletion(r.pod, eventRestart, "a new attempt begins"))
 	}
@@ -94,10 +94,7 @@ func (s *state) held(r replica) bool {
 
 // leaving is true while a pod of an earlier attempt exists that a new one of the replica must not meet.
 func (s *state) leaving(r replica) bool {
-	alone := s.layout.Scope() == v1alpha1.ScopeReplica
-	return slices.ContainsFunc(s.replicas, func(other replica) bool {
-		return other.superseded() && (s.resuming() || !alone && other.unit == r.unit)
-	})
+	return s.resuming() && len(s.outdated) > 0 || s.layout.Scope() != v1alpha1.ScopeReplica && s.outdated[r.unit]
 }
 
 // force removes pods whose node does not answer, when their time to end is over for long enough. The kubelet would confirm the
@@ -117,13 +114,13 @@ func force(plan *engine.Plan, job *v1alpha1.TrainingJob, w World, now time.Time)
 		case p.DeletionGracePeriodSeconds != nil && *p.DeletionGracePeriodSeconds == 0:
 			// It is removed by force already; a finalizer holds it.
 		case left > 0:
-			plan.Again = soonest(plan.Again, left)
+			plan.Again = engine.Soonest(plan.Again, left)
 		case slices.Contains(w.Silent, p.Spec.NodeName):
 			step := deletion(p, eventForce, "node "+p.Spec.NodeName+" does not answer")
 			step.Grace = new(int64(0))
 			plan.Delete = append(plan.Delete, step)
 		default:
-			plan.Again = soonest(plan.Again, max(timeout, time.Second))
+			plan.Again = engine.Soonest(plan.Again, max(timeout, time.Second))
 		}
 	}
 }
@@ -209,15 +206,6 @@ func ports(l *framework.Layout) []corev1.ServicePort {
 	}
 	port := l.Roles[0].Port
 	return []corev1.ServicePort{{Name: l.Row.PortName, Port: port, TargetPort: intstr.FromInt32(port), Protocol: corev1.ProtocolTCP}}
-}
-
-// soonest is the least wait that is not zero.
-func soonest(waits ...time.Duration) time.Duration {
-	waits = slices.DeleteFunc(waits, func(w time.Duration) bool { return w <= 0 })
-	if len(waits) == 0 {
-		return 0
-	}
-	return slices.Min(waits)
 }
 
 func seconds(n *int32) time.Duration { return time.Duration(*n) * time.Second }

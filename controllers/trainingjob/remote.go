@@ -36,7 +36,7 @@ func (s *state) remote(plan *engine.Plan) {
 	i := slices.IndexFunc(s.replicas, func(r replica) bool { return r.Launches() })
 	if i >= 0 && (s.replicas[i].pod != nil || !s.awaitsWorkers(s.replicas[i])) {
 		up, next := s.up()
-		plan.Apply, plan.Again = append(plan.Apply, files(s.layout, up)), soonest(plan.Again, next)
+		plan.Apply, plan.Again = append(plan.Apply, files(s.layout, up)), engine.Soonest(plan.Again, next)
 	}
 }
 
@@ -70,7 +70,7 @@ func (s *state) up() (told func(framework.Member) bool, next time.Duration) {
 			wait = run.StartedAt.Truncate(pace).Add(pace).Sub(s.now)
 		}
 		up[r.Name()] = wait <= 0
-		next = soonest(next, wait)
+		next = engine.Soonest(next, wait)
 	}
 	return func(m framework.Member) bool { return up[m.Name()] }, next
 }

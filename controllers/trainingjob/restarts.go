@@ -4,9 +4,7 @@
 package trainingjob
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -134,7 +132,7 @@ func recorded(job *v1alpha1.TrainingJob) int32 {
 // turnedAway is true for a pod that its node evicted or would not take. Without a pause it could be turned away again and again;
 // one that somebody deleted is replaced at once.
 func turnedAway(f *v1alpha1.Failure) bool {
-	return f.Reason == evicted || slices.ContainsFunc(lostReasons, func(reason string) bool { return strings.HasPrefix(f.Reason, reason) })
+	return f.Reason == evicted || isLostReason(f.Reason)
 }
 
 // recordFailures counts the pods that failed and are to be replaced: once for each unit, by the failure that came first.
@@ -162,9 +160,7 @@ func (s *state) afterFailure(f failure) v1alpha1.Restart {
 	rec := s.afterInPlace(f.replica)
 	n := inPlace(f.replica)
 	rec.Count, rec.InPlace = rec.Count+n, max(0, rec.InPlace-n)
-	if s.lapsed(rec, f.cause.Time) {
-		rec.Forgiven, rec.Peers = rec.Count+rec.InPlace, 0
-	}
+	s.forgive(&rec, f.cause.Time)
 	switch {
 	case f.lost:
 		rec.Lost++
@@ -185,9 +181,7 @@ func (s *state) afterInPlace(r replica) v1alpha1.Restart {
 		return rec
 	}
 	cause := explain(r.pod, r.Role.MainName())
-	if s.lapsed(rec, cause.Time) {
-		rec.Forgiven, rec.Peers = rec.Count+rec.InPlace, 0
-	}
+	s.forgive(&rec, cause.Time)
 	if s.lenient(rec, cause) {
 		// Of several restarts since the last look only the last tells its cause.
 		rec.Forgiven, rec.Peers = rec.Forgiven+1, rec.Peers+1
@@ -199,13 +193,15 @@ func (s *state) afterInPlace(r replica) v1alpha1.Restart {
 	return rec
 }
 
-// lapsed is true when a unit went without a failure for so long that what was before is forgiven.
-func (s *state) lapsed(rec v1alpha1.Restart, failed *metav1.Time) bool {
+// forgive gives a unit its whole budget again when it went without a failure for long enough before this one.
+func (s *state) forgive(rec *v1alpha1.Restart, failed *metav1.Time) {
 	window := s.job.Spec.RunPolicy.Restarts.WindowSeconds
 	if window == nil || failed == nil || rec.Cause == nil || rec.Cause.Time == nil {
-		return false
+		return
 	}
-	return failed.Sub(rec.Cause.Time.Time) > seconds(window)
+	if failed.Sub(rec.Cause.Time.Time) > seconds(window) {
+		rec.Forgiven, rec.Peers = rec.Count+rec.InPlace, 0
+	}
 }
 
 // lenient is true for a failure that only tells that another process is gone: the fault is the other's, or nobody's when its pod
@@ -248,8 +244,8 @@ func (s *state) unaccounted() map[string]int32 {
 		}
 	}
 	for _, r := range s.replicas {
-		if unit := r.unit; r.current() && left[unit] > 0 {
-			left[unit] = max(0, left[unit]-inPlace(r))
+		if r.current() && left[r.unit] > 0 {
+			left[r.unit] = max(0, left[r.unit]-inPlace(r))
 		}
 	}
 	return left

@@ -96,7 +96,7 @@ func (s *state) times() {
 		}
 		st.StartTime, st.RunningTime, st.RunningAttempt = nil, nil, nil
 		return
-	case s.resuming() && s.anySuperseded():
+	case s.resuming() && len(s.outdated) > 0:
 		return // the pods of before the suspension are still on their way out
 	case st.StartTime == nil:
 		st.StartTime = s.start()
@@ -113,8 +113,6 @@ func (s *state) times() {
 
 // resuming is true for a job that was suspended and has not started again.
 func (s *state) resuming() bool { return s.job.Status.Suspensions > 0 && s.job.Status.StartTime == nil }
-
-func (s *state) anySuperseded() bool { return slices.ContainsFunc(s.replicas, replica.superseded) }
 
 // start is when the first of the pods was made, which may have been a while before this is recorded.
 func (s *state) start() *metav1.Time {

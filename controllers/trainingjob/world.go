@@ -42,6 +42,8 @@ type state struct {
 	unmounted map[types.UID]string
 	// sizes are the numbers of replicas that the status tells of: more than that are new, and not lost.
 	sizes map[string]int
+	// outdated are the units of which a pod of an earlier attempt is left.
+	outdated map[string]bool
 	// records are the places of units in status.restarts.
 	records map[string]int
 	// failures are the failed pods of this attempt, the root cause before the others.
@@ -71,7 +73,7 @@ type replica struct {
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	layout, _ := framework.Resolve(job)
-	s := &state{job: job, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}}
+	s := &state{job: job, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
 	for i, rec := range job.Status.Restarts {
 		s.records[rec.Unit] = i
 	}
@@ -91,6 +93,9 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 		if r.pod != nil {
 			r.of = attemptOf(r.pod)
 			delete(pods, name)
+		}
+		if r.superseded() {
+			s.outdated[r.unit] = true
 		}
 		r.vanished = r.pod == nil && !r.done && s.ran() && m.Index < s.sizes[m.Role.Name]
 		s.replicas = append(s.replicas, r)

@@ -102,7 +102,7 @@ func (d *deeds) note(out outcome) {
 		return
 	}
 	if errors.Is(out.err, errWait) {
-		d.again = soonest(d.again, goneAgain)
+		d.again = Soonest(d.again, goneAgain)
 		return
 	}
 	if apierrors.IsConflict(out.err) {

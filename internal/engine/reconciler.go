@@ -136,7 +136,7 @@ func (r *Reconciler[T, W]) pass(ctx context.Context, m *memory, obj T) (time.Dur
 	if did.conflict {
 		return 0, apierrors.NewConflict(schema.GroupResource{}, obj.GetName(), errors.New("something changed since it was read"))
 	}
-	return soonest(plan.Again, flush, did.again, unread(world), m.refused(did.refusals)), nil
+	return Soonest(plan.Again, flush, did.again, unread(world), m.refused(did.refusals)), nil
 }
 
 // observe calls Observe; a panic in it is a fault of ours, which must cost one object its progress and not the manager its life.
@@ -278,8 +278,8 @@ func unread[W any](world W) time.Duration {
 	return 0
 }
 
-// soonest is the smallest wait that is not zero, or zero.
-func soonest(waits ...time.Duration) time.Duration {
+// Soonest is the smallest wait that is not zero, or zero.
+func Soonest(waits ...time.Duration) time.Duration {
 	least := time.Duration(0)
 	for _, w := range waits {
 		if w > 0 && (least == 0 || w < least) {
