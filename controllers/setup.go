@@ -40,8 +40,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
+	optional, err := engine.NewOptional(mgr, trainingjob.Optional...)
+	if err != nil {
+		return err
+	}
 	deps := engine.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Optional: optional,
 		Recorder: mgr.GetEventRecorder(names.Manager), Clock: clock.RealClock{},
 	}
 	for _, setup := range kinds {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,10 +28,13 @@ import (
 // Name is the kind's name.
 const Name = "TrainingJob"
 
-// Kind is the TrainingJob as the engine runs it.
-func Kind() engine.Kind[*v1alpha1.TrainingJob, World] {
+// Optional are the kinds of optional APIs that jobs make use of where the cluster offers them.
+var Optional = []schema.GroupVersionKind{}
+
+// Kind is the TrainingJob as the engine runs it, in a cluster with these offers; nil stands for none.
+func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
 	return engine.Kind[*v1alpha1.TrainingJob, World]{
-		Observe: observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
+		Observe: observer{offers}.observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
 		Ours: ours, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}},
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionAccepted, Status: no, Type: corev1.EventTypeWarning},
@@ -53,15 +57,26 @@ func ours(job *v1alpha1.TrainingJob) bool {
 	return job.Spec.ManagedBy == "" || job.Spec.ManagedBy == Manager
 }
 
+// observer reads what jobs are decided from, of optional kinds from offers.
+type observer struct{ offers engine.Offers }
+
+// served are the optional kinds that the cluster offers now.
+func (o observer) served() []schema.GroupVersionKind {
+	if o.offers == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(Optional), func(kind schema.GroupVersionKind) bool { return !o.offers.Serves(kind) })
+}
+
 // observe reads the pods of a job from the cache, what the kubelet says of those that do not start, and whether it is there for
 // those that are to end.
-func observe(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) (World, error) {
+func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) (World, error) {
 	var pods corev1.PodList
 	err := c.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingFields{index.OwnerUID: string(job.UID)})
 	if err != nil {
 		return World{}, err
 	}
-	world := World{Pods: pods.Items}
+	world := World{Pods: pods.Items, Served: o.served()}
 	for i := range pods.Items {
 		if err := world.observe(ctx, c, &pods.Items[i]); err != nil {
 			return World{}, err
@@ -157,7 +172,7 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold))
 	}
-	return engine.Register(mgr, engine.New(Name, Kind(), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
+	return engine.Register(mgr, engine.New(Name, Kind(deps.Optional), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
 }
 
 // changed lets through updates of pods in what the cache keeps of them.

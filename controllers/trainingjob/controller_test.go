@@ -73,7 +73,7 @@ func (b *bench) start(c client.WithWatch) {
 		List: b.list,
 	})
 	b.writer = cached
-	b.run = engine.New(Name, Kind(), engine.Deps{Client: cached, Live: b.WithWatch, Recorder: events.NewFakeRecorder(1000), Clock: b.clock})
+	b.run = engine.New(Name, Kind(nil), engine.Deps{Client: cached, Live: b.WithWatch, Recorder: events.NewFakeRecorder(1000), Clock: b.clock})
 }
 
 // list does what the cache's index does.

@@ -165,7 +165,7 @@ func faults(t *testing.T, y play) {
 		Objects: []client.Object{y.job},
 		Start: func(c client.Client, live client.Reader, now clock.PassiveClock) faulty.Pass {
 			deps := engine.Deps{Client: c, Live: live, Recorder: events.NewFakeRecorder(1000), Clock: now}
-			kind := trainingjob.Kind()
+			kind := trainingjob.Kind(nil)
 			kind.Mint = nil // keys are random, and ends are compared
 			r := engine.New(trainingjob.Name, kind, deps).ByName()
 			return func(ctx context.Context) (ctrl.Result, error) {

@@ -53,6 +53,9 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		return plan
 	}
 	s.remote(&plan)
+	if s.wait != nil {
+		plan.Again = engine.Soonest(plan.Again, s.wait.again)
+	}
 	gone := s.unaccounted()
 	for _, r := range s.replicas {
 		// Recording restarts of a pod that is gone changes the attempt that the pod to make belongs to.
@@ -73,7 +76,7 @@ func (s *state) replace(plan *engine.Plan, r replica) {
 	case r.pod == nil && (r.done || r.vanished || s.held(r)):
 		return // a loss is recorded first: that makes the new pod one of another attempt
 	case r.pod == nil && due == 0:
-		plan.Create = append(plan.Create, engine.Step{Object: pod(r.Member, r.attempt)})
+		plan.Create = append(plan.Create, engine.Step{Object: s.make(r)})
 	case r.pod == nil:
 		plan.Again = engine.Soonest(plan.Again, due)
 	case !r.superseded() || terminating(r.pod):
@@ -89,7 +92,7 @@ func (s *state) replace(plan *engine.Plan, r replica) {
 // held is true for a pod that must not be made yet. What restarts together waits until all of its old pods are gone: a new
 // process that still finds an old one would join it and die with it. A launcher waits for what it launches on.
 func (s *state) held(r replica) bool {
-	return s.leaving(r) || s.awaitsWorkers(r)
+	return s.wait != nil || s.leaving(r) || s.awaitsWorkers(r)
 }
 
 // leaving is true while a pod of an earlier attempt exists that a new one of the replica must not meet.

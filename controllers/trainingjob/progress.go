@@ -51,6 +51,9 @@ func (s *state) scheduled() metav1.Condition {
 		return condition(kind, no, v1alpha1.ReasonUnschedulable, message)
 	}
 	missing := func(r replica) bool { return !r.current() && !r.done }
+	if s.wait != nil && slices.ContainsFunc(s.replicas, missing) {
+		return condition(kind, s.wait.status, s.wait.reason, s.wait.message)
+	}
 	if i := slices.IndexFunc(s.replicas, func(r replica) bool { return missing(r) && r.pod != nil && terminating(r.pod) }); i >= 0 {
 		p := s.replicas[i].pod
 		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, ending(p))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -22,6 +23,8 @@ type World struct {
 	Pods []corev1.Pod
 	// Events are of reason FailedMount and about pods that wait for their volumes.
 	Events []corev1.Event
+	// Served are the kinds of optional APIs that the cluster offers, of those in Optional.
+	Served []schema.GroupVersionKind
 	// Silent are the nodes of terminating pods that do not answer, or are gone.
 	Silent []string
 }
@@ -33,6 +36,7 @@ const FailedMount = "FailedMount"
 // state is a job and its pods, member by member.
 type state struct {
 	job      *v1alpha1.TrainingJob
+	world    World
 	layout   *framework.Layout
 	now      time.Time
 	replicas []replica
@@ -50,6 +54,8 @@ type state struct {
 	failures []failure
 	// unsettled is how long failures wait to be acted on, because their cause may be about to show.
 	unsettled time.Duration
+	// wait is what keeps pods from being made, if anything.
+	wait *wait
 	// causes are the failures that this pass records, in full.
 	causes []*v1alpha1.Failure
 }
@@ -73,7 +79,7 @@ type replica struct {
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	layout, _ := framework.Resolve(job)
-	s := &state{job: job, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
+	s := &state{job: job, world: w, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
 	for i, rec := range job.Status.Restarts {
 		s.records[rec.Unit] = i
 	}
@@ -107,6 +113,7 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	}
 	slices.SortFunc(s.surplus, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	s.failures, s.unsettled = s.settled(s.failing())
+	s.wait = s.ask()
 	return s
 }
 

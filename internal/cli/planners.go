@@ -45,7 +45,7 @@ type child struct {
 
 // planners are the kinds that can be planned: the manager's own, by their own Plan.
 var planners = map[schema.GroupVersionKind]planner{
-	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(trainingjob.Kind(), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
+	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(trainingjob.Kind(nil), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
 }
 
 // plannerOf plans with a kind's own functions, in a world that holds nothing yet.

@@ -101,6 +101,13 @@ func NewOptional(mgr ctrl.Manager, kinds ...schema.GroupVersionKind) (*Optional,
 	return o, mgr.Add(o)
 }
 
+// Offers are the kinds of optional APIs that a cluster serves, to read. Optional is the one of a real cluster.
+type Offers interface {
+	client.Reader
+	// Serves is true when the cluster serves the kind, and all of it can be read.
+	Serves(kind schema.GroupVersionKind) bool
+}
+
 // Serves is true when the cluster serves the kind and the cache shows all of it.
 func (o *Optional) Serves(kind schema.GroupVersionKind) bool {
 	o.mu.RLock()

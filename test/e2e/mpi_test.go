@@ -123,7 +123,7 @@ var _ = Describe("a launcher", func() {
 				launcher = "master-0"
 			}
 			expectLog(ctx, job, launcher, want)
-			Expect(job.Status.RestartCount).To(BeZero(), job.Name)
+			Expect(job.Status.RestartCount).To(BeZero(), "%s: %+v", job.Name, job.Status.Failure)
 		}
 	})
 
