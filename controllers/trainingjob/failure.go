@@ -142,7 +142,8 @@ func compareCauses(a, b *v1alpha1.Failure) int {
 var lostPeer = []string{
 	"Connection reset by peer", "Connection closed by peer", "Connection refused", "Broken pipe",
 	"ncclRemoteError", "NCCL communicator was aborted", "remote process exited",
-	"No route to host", "Connection timed out", "closed by remote host", "Could not resolve hostname", "lost communication with a remote daemon",
+	"No route to host", "Connection timed out", "closed by remote host", "Could not resolve hostname", "unable to get host address",
+	"lost communication with a remote daemon",
 }
 
 // peerLost is true for a program that ended because another did. A signal is always a cause of its own.

@@ -107,12 +107,21 @@ func connect(p *corev1.PodSpec, m framework.Member) {
 	podspec.Mount(p, m.Role.Main, keyVolume(m), m.KeyPath())
 	if m.Launches() {
 		podspec.Mount(p, m.Role.Main, fileVolume(m), framework.ConfigPath)
+		alias(p, m)
 	} else if len(main.Command) == 0 && len(main.Args) == 0 {
 		main.Command = []string{"/usr/sbin/sshd", "-De"}
 	}
 	// MPICH and Intel MPI hand the workers the launcher's host name without its domain.
 	if p.DNSConfig == nil {
 		p.DNSConfig = &corev1.PodDNSConfig{Searches: []string{m.Job.Name + "." + m.Job.Namespace + ".svc.cluster.local"}}
+	}
+}
+
+// alias lets a launcher that computes too find itself by the name that is in its hostfile. The name is in the cluster's DNS only a
+// moment after the launcher has started, and by then mpirun would have failed over it.
+func alias(p *corev1.PodSpec, m framework.Member) {
+	if m.Listed() {
+		p.HostAliases = append(p.HostAliases, corev1.HostAlias{IP: "127.0.0.1", Hostnames: []string{m.Host(m.Role, m.Index)}})
 	}
 }
 

@@ -65,6 +65,11 @@ func (l *Layout) Remote() *Remote {
 // Launches is true for the pod that starts the processes on the others.
 func (m Member) Launches() bool { return m.Remote() != nil && m.Remote().Launcher == m.Role.Name }
 
+// Listed is true for a pod that the hostfile names.
+func (m Member) Listed() bool {
+	return slices.ContainsFunc(m.Remote().Hosts(m.Layout), func(h Host) bool { return h.Name() == m.Name() })
+}
+
 // Hostfile is the hostfile of the job's MPI implementation.
 func (l *Layout) Hostfile() string {
 	format := formats[implementation(l.Job)]
