@@ -4,8 +4,10 @@
 package accelerator
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
@@ -71,7 +73,8 @@ func termsOf(a *v1alpha1.Accelerator) (*nodeaffinity.NodeSelector, error) {
 		&corev1.NodeSelector{NodeSelectorTerms: a.Spec.NodeAffinity}, field.WithPath(field.NewPath("spec", "nodeAffinity")),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("spec.nodeAffinity: %w", err)
+		// The library knows the terms by the name of the field that they have in a pod.
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "nodeAffinity.nodeSelectorTerms", "nodeAffinity"))
 	}
 	return terms, nil
 }
@@ -136,6 +139,19 @@ func Uses(name string, pods []corev1.Pod) []Use {
 		asked := resource.PodRequests(p, resource.PodResourcesOptions{})[corev1.ResourceName(name)]
 		if n := asked.Value(); n > 0 {
 			found = append(found, Use{Node: p.Spec.NodeName, Namespace: p.Namespace, Devices: n, Broken: broken(p, name)})
+		}
+	}
+	return found
+}
+
+// Resources are the extended resources that a pod asks for.
+func Resources(p *corev1.Pod) []string {
+	var found []string
+	for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+		for name := range c.Resources.Requests {
+			if strings.Contains(string(name), "/") && !slices.Contains(found, string(name)) {
+				found = append(found, string(name))
+			}
 		}
 	}
 	return found

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/accelerator"
 )
 
 // OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
@@ -24,6 +25,9 @@ const InvolvedUID = "involvedObject.uid"
 
 // Accelerators indexes jobs that have not ended by the Accelerators they name.
 const Accelerators = "spec.roles.accelerator.name"
+
+// Devices indexes pods by the extended resources that they hold.
+const Devices = "spec.containers.resources.requests.extended"
 
 // AnyAccelerator is the value of Accelerators of jobs whose status tells of Accelerators that they do not name.
 const AnyAccelerator = "*"
@@ -37,6 +41,7 @@ var indexes = []struct {
 	{&corev1.Pod{}, OwnerUID, ownerUID},
 	{&corev1.Event{}, InvolvedUID, involvedUID},
 	{&v1alpha1.TrainingJob{}, Accelerators, accelerators},
+	{&corev1.Pod{}, Devices, devices},
 }
 
 // Add declares the indexes to a cache.
@@ -95,4 +100,12 @@ func accelerators(o client.Object) []string {
 		}
 	}
 	return named
+}
+
+func devices(o client.Object) []string {
+	p, ok := o.(*corev1.Pod)
+	if !ok || !accelerator.Holds(p) {
+		return nil
+	}
+	return accelerator.Resources(p)
 }
