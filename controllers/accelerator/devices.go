@@ -17,7 +17,9 @@ import (
 // chooser chooses devices by CEL, as the scheduler does.
 type chooser struct{ compiled *cel.Cache }
 
-func newChooser() chooser { return chooser{cel.NewCache(256, cel.Features{EnableConsumableCapacity: true})} }
+func newChooser() chooser {
+	return chooser{cel.NewCache(256, cel.Features{EnableConsumableCapacity: true})}
+}
 
 // choose returns the devices that meet all selectors.
 func (c chooser) choose(ctx context.Context, slicesOf []resourcev1.ResourceSlice, selectors []cel.CompilationResult) []accelerator.Device {
