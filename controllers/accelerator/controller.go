@@ -94,13 +94,7 @@ func (o observer) allocation(ctx context.Context, of *v1alpha1.DeviceClass, w *W
 }
 
 func (o observer) devices(ctx context.Context, of *v1alpha1.DeviceClass, class *resourcev1.DeviceClass, w *World) error {
-	var own []string
-	for _, s := range class.Spec.Selectors {
-		if s.CEL != nil {
-			own = append(own, s.CEL.Expression)
-		}
-	}
-	selectors, wrong := o.compile("DeviceClass "+class.Name+": spec.selectors", own)
+	selectors, wrong := o.compile("DeviceClass "+class.Name+": spec.selectors", expressions(class))
 	more, wrongToo := o.compile("spec.deviceClass.selectors", of.Selectors)
 	if w.Wrong = wrong + wrongToo; w.Wrong != "" {
 		return nil

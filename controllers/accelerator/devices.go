@@ -89,3 +89,24 @@ func deviceOf(slice *resourcev1.ResourceSlice, d *resourcev1.Device) accelerator
 	})
 	return made
 }
+
+// Of returns the devices of a class; none where its selectors cannot be read.
+func Of(ctx context.Context, class *resourcev1.DeviceClass, all []resourcev1.ResourceSlice) []accelerator.Device {
+	c := newChooser()
+	selectors, wrong := c.compile("spec.selectors", expressions(class))
+	if wrong != "" {
+		return nil
+	}
+	return c.choose(ctx, all, selectors)
+}
+
+// expressions are the selectors of a class.
+func expressions(class *resourcev1.DeviceClass) []string {
+	var found []string
+	for _, s := range class.Spec.Selectors {
+		if s.CEL != nil {
+			found = append(found, s.CEL.Expression)
+		}
+	}
+	return found
+}
