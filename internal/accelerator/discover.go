@@ -38,6 +38,7 @@ func Discover(nodes []corev1.Node, classes []Class) []v1alpha1.Accelerator {
 	for _, key := range slices.Sorted(maps.Keys(found)) {
 		all = append(all, *found[key])
 	}
+	exclude(all)
 	for _, c := range classes {
 		if len(c.Devices) > 0 {
 			all = append(all, ofClass(c))
@@ -196,12 +197,47 @@ func ofClass(c Class) v1alpha1.Accelerator {
 	return a
 }
 
-// distinct gives a second Accelerator of a name another one.
+// exclude keeps an Accelerator off nodes that another of the same resource describes more closely: whoever asks for a whole device
+// must not be given one that is shared.
+func exclude(all []v1alpha1.Accelerator) {
+	for i := range all {
+		own, more := all[i].Spec.NodeSelector, map[string]string{}
+		for k := range all {
+			if all[k].Spec.Resource == all[i].Spec.Resource && within(own, all[k].Spec.NodeSelector) {
+				maps.Copy(more, all[k].Spec.NodeSelector)
+			}
+		}
+		maps.DeleteFunc(more, func(key, _ string) bool { return own[key] != "" })
+		var term corev1.NodeSelectorTerm
+		for _, key := range slices.Sorted(maps.Keys(more)) {
+			term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{Key: key, Operator: corev1.NodeSelectorOpDoesNotExist})
+		}
+		if len(term.MatchExpressions) > 0 {
+			all[i].Spec.NodeAffinity = []corev1.NodeSelectorTerm{term}
+		}
+	}
+}
+
+// within is true of labels that are all among others.
+func within(labels, others map[string]string) bool {
+	for key, value := range labels {
+		if others[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// distinct gives a second Accelerator of a name another one, by its resource or else by a number.
 func distinct(all []v1alpha1.Accelerator) []v1alpha1.Accelerator {
 	slices.SortStableFunc(all, func(a, b v1alpha1.Accelerator) int { return strings.Compare(a.Name, b.Name) })
 	taken := map[string]bool{}
 	for i := range all {
 		name := all[i].Name
+		if _, kind, _ := strings.Cut(all[i].Spec.Resource, "/"); taken[name] && kind != "" {
+			name = label(name + "-" + kind)
+			all[i].Name = name
+		}
 		for n := 2; taken[all[i].Name]; n++ {
 			all[i].Name = names.Short(fmt.Sprintf("%s-%d", name, n))
 		}

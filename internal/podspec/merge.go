@@ -194,7 +194,9 @@ func mergeClaims(spec *corev1.PodSpec, o Overlay) []Conflict {
 	for _, claim := range o.Claims {
 		i := slices.IndexFunc(spec.ResourceClaims, func(have corev1.PodResourceClaim) bool { return have.Name == claim.Name })
 		if i >= 0 && !equality.Semantic.DeepEqual(spec.ResourceClaims[i], claim) {
-			conflicts = append(conflicts, Conflict{fmt.Sprintf("resourceClaims[%d].name", i), claim.Name, claim.Name})
+			conflicts = append(conflicts, Conflict{
+				fmt.Sprintf("resourceClaims[%d].resourceClaimTemplateName", i), templateOf(spec.ResourceClaims[i]), templateOf(claim),
+			})
 			continue
 		}
 		if i < 0 {
@@ -205,6 +207,13 @@ func mergeClaims(spec *corev1.PodSpec, o Overlay) []Conflict {
 		}
 	}
 	return conflicts
+}
+
+func templateOf(c corev1.PodResourceClaim) string {
+	if c.ResourceClaimTemplateName == nil {
+		return "not set"
+	}
+	return *c.ResourceClaimTemplateName
 }
 
 func mergeEnv(spec *corev1.PodSpec, o Overlay) []Conflict {
