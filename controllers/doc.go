@@ -3,7 +3,8 @@
 
 // Package controllers lists the kinds Millrace runs. Who owns what:
 //
-//	TrainingJob   pods, one headless Service
+//	Accelerator   nothing
+//	TrainingJob   pods, one headless Service; ssh keys and hosts, claims of devices, where they are asked for
 //
 // Each kind is a package of its own that imports no other kind: kinds meet through the API only.
 package controllers

@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/controllers/accelerator"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/index"
@@ -32,6 +34,7 @@ type Options struct {
 
 // kinds is the list of everything Millrace runs.
 var kinds = []func(ctrl.Manager, engine.Deps, int) error{
+	accelerator.Setup,
 	trainingjob.Setup,
 }
 
@@ -40,7 +43,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	optional, err := engine.NewOptional(mgr, trainingjob.Optional...)
+	optional, err := engine.NewOptional(mgr, slices.Concat(accelerator.Optional, trainingjob.Optional)...)
 	if err != nil {
 		return err
 	}

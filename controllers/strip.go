@@ -52,7 +52,7 @@ func stripNode(o any) (any, error) {
 			ready = append(ready, corev1.NodeCondition{Type: c.Type, Status: c.Status})
 		}
 	}
-	n.Status = corev1.NodeStatus{Conditions: ready, Allocatable: n.Status.Allocatable}
+	n.Status = corev1.NodeStatus{Conditions: ready, Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable}
 	return n, nil
 }
 
@@ -86,6 +86,7 @@ func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	for i, s := range statuses {
 		stripped[i] = corev1.ContainerStatus{
 			Name: s.Name, State: s.State, LastTerminationState: s.LastTerminationState, Ready: s.Ready, RestartCount: s.RestartCount,
+			AllocatedResourcesStatus: s.AllocatedResourcesStatus,
 		}
 	}
 	return stripped

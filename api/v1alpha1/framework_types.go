@@ -186,8 +186,8 @@ type MXNetSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.chainer cannot change: delete the job and create it again"
 type ChainerSpec struct {
-	// slotsPerWorker is the number of processes each pod takes in the hostfile; when left out, the number of GPUs that
-	// its main container asks for, or 1.
+	// slotsPerWorker is the number of processes each pod takes in the hostfile; when left out, the number of devices that
+	// its role asks for by an Accelerator, or of GPUs that its main container asks for, or 1.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1024
 	// +optional

@@ -19,6 +19,7 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&TrainingJob{}, &TrainingJobList{},
+		&Accelerator{}, &AcceleratorList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

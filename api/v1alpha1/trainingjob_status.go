@@ -48,6 +48,18 @@ const (
 	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonRefused: the API server refuses an object of the job.
 	ReasonRefused = "Refused"
+	// ReasonAcceleratorNotFound: a role names an Accelerator that is not there.
+	ReasonAcceleratorNotFound = "AcceleratorNotFound"
+	// ReasonAcceleratorPending: an Accelerator is new, or has changed, and its devices are being counted.
+	ReasonAcceleratorPending = "AcceleratorPending"
+	// ReasonAcceleratorNotReady: an Accelerator names something that is not there or cannot be read.
+	ReasonAcceleratorNotReady = "AcceleratorNotReady"
+	// ReasonAcceleratorUnsatisfiable: no node can ever have the devices that a role asks for.
+	ReasonAcceleratorUnsatisfiable = "AcceleratorUnsatisfiable"
+	// ReasonAcceleratorConflict: a template sets what its Accelerator sets, to another value.
+	ReasonAcceleratorConflict = "AcceleratorConflict"
+	// ReasonAcceleratorShared: other Profiles hold every node of an Accelerator that is shared within a Profile only.
+	ReasonAcceleratorShared = "AcceleratorShared"
 	// ReasonCreatingPods: pods of the job are still to be made.
 	ReasonCreatingPods = "CreatingPods"
 	// ReasonUnschedulable: the scheduler finds no node for a pod.

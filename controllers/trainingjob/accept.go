@@ -44,11 +44,6 @@ func unknownFramework(job *v1alpha1.TrainingJob) (objection, bool) {
 
 // unsupportedField: a field that is taken and ignored would be worse than one that is refused.
 func unsupportedField(job *v1alpha1.TrainingJob) (objection, bool) {
-	for i, r := range job.Spec.Roles {
-		if r.Accelerator != nil {
-			return notYet(fmt.Sprintf("spec.roles[%d].accelerator", i), "ask for devices in the template's resources")
-		}
-	}
 	s := job.Spec.Scheduling
 	switch {
 	case s == nil:

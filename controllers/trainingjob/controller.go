@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -35,7 +36,7 @@ var Optional = []schema.GroupVersionKind{}
 func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
 	return engine.Kind[*v1alpha1.TrainingJob, World]{
 		Observe: observer{offers}.observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
-		Ours: ours, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}},
+		Ours: ours, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}, &resourcev1.ResourceClaimTemplate{}},
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionAccepted, Status: no, Type: corev1.EventTypeWarning},
 			{Condition: v1alpha1.ConditionScheduled, Status: no, Type: corev1.EventTypeWarning},
@@ -77,6 +78,9 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 		return World{}, err
 	}
 	world := World{Pods: pods.Items, Served: o.served()}
+	if world.Accelerators, err = accelerators(ctx, c, job); err != nil {
+		return World{}, err
+	}
 	for i := range pods.Items {
 		if err := world.observe(ctx, c, &pods.Items[i]); err != nil {
 			return World{}, err
@@ -143,7 +147,7 @@ func measure(before, after *v1alpha1.TrainingJob) []engine.Duration {
 var steps = []string{
 	v1alpha1.ReasonAccepted, v1alpha1.ReasonNotRestarting, v1alpha1.ReasonNotSuspended, v1alpha1.ReasonHealthy,
 	v1alpha1.ReasonCreatingPods, v1alpha1.ReasonWaitingForScheduler, v1alpha1.ReasonAllScheduled, v1alpha1.ReasonPodsStarting,
-	v1alpha1.ReasonProgressing, v1alpha1.ReasonWaitingForWorkers,
+	v1alpha1.ReasonProgressing, v1alpha1.ReasonWaitingForWorkers, v1alpha1.ReasonAcceleratorPending,
 }
 
 // canWait is true when only counts changed, or conditions took a step on the normal way to running.
@@ -170,7 +174,8 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 	watches := func(b *builder.Builder) *builder.Builder {
 		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
-			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold))
+			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold)).
+			Watches(&v1alpha1.Accelerator{}, handler.EnqueueRequestsFromMapFunc(jobsAsking(mgr.GetClient())), builder.WithPredicates(decisive))
 	}
 	return engine.Register(mgr, engine.New(Name, Kind(deps.Optional), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
 }

@@ -27,8 +27,13 @@
 // Jobs whose pods are launched over ssh own a Secret with keys, made once, and a ConfigMap with the hosts. Their launcher is made
 // when everything it launches on is ready.
 //
+// A role may name an Accelerator. What it stands for is worked out when a pod is made and not before: a pod that runs is left alone
+// whatever becomes of the Accelerator. Where it names a device class, the role's pods get their devices by a ResourceClaimTemplate.
+//
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs/status,verbs=patch
+// +kubebuilder:rbac:groups=millrace.dev,resources=accelerators,verbs=get;list;watch
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceclaimtemplates,verbs=get;create
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch

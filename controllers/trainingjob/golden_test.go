@@ -13,6 +13,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
@@ -32,6 +33,8 @@ type golden struct {
 	Pods []podInShort         `json:"pods"`
 	// Full prints created pods whole.
 	Full bool `json:"full"`
+	// Accelerators are those there are.
+	Accelerators []v1alpha1.Accelerator `json:"accelerators"`
 	// Silent are nodes that do not answer.
 	Silent []string `json:"silent"`
 }
@@ -69,6 +72,7 @@ type outcome struct {
 	Again  string                     `json:"again,omitempty"`
 	Files  map[string]string          `json:"files,omitempty"`
 	Pods   []engine.Object            `json:"pods,omitempty"`
+	Claims []engine.Object            `json:"claims,omitempty"`
 	Status v1alpha1.TrainingJobStatus `json:"status"`
 }
 
@@ -89,7 +93,7 @@ func run(t *testing.T, file string) []byte {
 	var c golden
 	load(t, file, &c)
 	prepare(&c.Job)
-	world := World{Silent: c.Silent}
+	world := World{Silent: c.Silent, Accelerators: c.Accelerators}
 	for _, p := range c.Pods {
 		pod := p.pod(t, &c.Job)
 		world.Pods = append(world.Pods, pod)
@@ -132,6 +136,9 @@ func decide(t *testing.T, c *golden, world World) outcome {
 		got.Create = append(got.Create, strings.TrimSuffix(s.Object.GetName()+" attempt "+s.Object.GetLabels()[names.Attempt], " attempt "))
 		if _, isPod := s.Object.(*corev1.Pod); isPod && c.Full {
 			got.Pods = append(got.Pods, s.Object)
+		}
+		if _, isClaim := s.Object.(*resourcev1.ResourceClaimTemplate); isClaim && c.Full {
+			got.Claims = append(got.Claims, s.Object)
 		}
 	}
 	for _, s := range plan.Delete {

@@ -52,6 +52,7 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		plan.Delete = deletions(w.Pods, eventSuspend, "spec.runPolicy.suspend is true", anyPod)
 		return plan
 	}
+	s.claims(&plan)
 	s.remote(&plan)
 	if s.wait != nil {
 		plan.Again = engine.Soonest(plan.Again, s.wait.again)

@@ -23,6 +23,8 @@ type World struct {
 	Pods []corev1.Pod
 	// Events are of reason FailedMount and about pods that wait for their volumes.
 	Events []corev1.Event
+	// Accelerators are all there are, for a job that names one.
+	Accelerators []v1alpha1.Accelerator
 	// Served are the kinds of optional APIs that the cluster offers, of those in Optional.
 	Served []schema.GroupVersionKind
 	// Silent are the nodes of terminating pods that do not answer, or are gone.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -86,7 +87,7 @@ func Reach(config *rest.Config, namespace string) (*Cluster, error) {
 
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, resourcev1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("building the scheme: %w", err)
 		}
@@ -99,7 +100,12 @@ func newMapper() meta.RESTMapper {
 	for _, kind := range []string{"Pod", "Event"} {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
+	for _, kind := range []schema.GroupVersionKind{
+		corev1.SchemeGroupVersion.WithKind("Namespace"), corev1.SchemeGroupVersion.WithKind("Node"), v1alpha1.GroupVersion.WithKind("Accelerator"),
+		resourcev1.SchemeGroupVersion.WithKind("DeviceClass"), resourcev1.SchemeGroupVersion.WithKind("ResourceSlice"),
+	} {
+		mapper.Add(kind, meta.RESTScopeRoot)
+	}
 	mapper.Add(v1alpha1.GroupVersion.WithKind("TrainingJob"), meta.RESTScopeNamespace)
 	pods := schema.GroupVersionResource{Group: podMetrics.Group, Version: podMetrics.Version, Resource: "pods"}
 	mapper.AddSpecific(podMetrics, pods, pods, meta.RESTScopeNamespace)

@@ -36,8 +36,12 @@ server would, in the same words, and then planned by the manager's own code. The
 first start: Services and the first attempt of every pod.
 
 Every problem is told with its file, document and line, and does not keep the rest from being
-planned; the exit code is then 1. Objects of other groups are passed over.`,
+planned; the exit code is then 1. Objects of other groups are passed over.
+
+A job that names an Accelerator is planned with the Accelerators of the same manifests. Of nodes nothing is
+known: whether one has so many devices only a cluster can tell.`,
 		Example: `  mill plan -f job.yaml
+  mill plan -f job.yaml -f accelerators.yaml
   mill plan -f manifests/ -o table
   kustomize build . | mill plan -f - -n team-a`,
 		Args: onlyFiles,
@@ -64,6 +68,7 @@ func (p *plan) run(ctx context.Context) error {
 	if planner.namespace == "" {
 		planner.namespace = "default"
 	}
+	planner.relate(ctx, documents)
 	for _, d := range documents {
 		planner.document(ctx, d)
 	}
@@ -113,6 +118,7 @@ type planning struct {
 	schemas   offline.Schemas
 	namespace string
 	now       time.Time
+	related   related
 
 	children []child
 	notes    []string
@@ -146,7 +152,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		return
 	}
 	p.notes = append(p.notes, suspension(o, stored)...)
-	answer, err := of(stored, p.now)
+	answer, err := of(stored, &p.related, p.now)
 	if err != nil {
 		p.problems = append(p.problems, o.Problem("", err.Error()))
 		return
@@ -157,6 +163,9 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 	}
 	if answer.foreign {
 		p.notes = append(p.notes, o.Blame("spec.managedBy names another controller: Millrace makes nothing for it").Error())
+	}
+	if answer.waits != nil {
+		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Scheduled=False (%s)", answer.waits.Message, answer.waits.Reason)))
 	}
 	p.children = append(p.children, answer.children...)
 }

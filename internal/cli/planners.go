@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/controllers/accelerator"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
 )
@@ -23,13 +24,15 @@ import (
 type ownerReference = metav1.OwnerReference
 
 // planner plans an object as the manager would when it first sees it.
-type planner func(o *unstructured.Unstructured, now time.Time) (planned, error)
+type planner func(o *unstructured.Unstructured, by *related, now time.Time) (planned, error)
 
 // planned is a plan on paper.
 type planned struct {
 	children []child
 	// rejected is the condition by which the manager refuses the object.
 	rejected *metav1.Condition
+	// waits is the condition by which no pod is made yet, though the object is accepted.
+	waits *metav1.Condition
 	// foreign is true when the object is another controller's to run.
 	foreign bool
 }
@@ -45,12 +48,17 @@ type child struct {
 
 // planners are the kinds that can be planned: the manager's own, by their own Plan.
 var planners = map[schema.GroupVersionKind]planner{
-	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(trainingjob.Kind(nil), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
+	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(
+		trainingjob.Kind(nil), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }, (*related).trainingJobs,
+	),
+	v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(
+		accelerator.Kind(nil), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }, func(*related) accelerator.World { return accelerator.World{} },
+	),
 }
 
-// plannerOf plans with a kind's own functions, in a world that holds nothing yet.
-func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) planner {
-	return func(o *unstructured.Unstructured, now time.Time) (planned, error) {
+// plannerOf plans with a kind's own functions, in a world that holds nothing yet but what is related.
+func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T, seed func(*related) W) planner {
+	return func(o *unstructured.Unstructured, by *related, now time.Time) (planned, error) {
 		owner := fresh()
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, owner); err != nil {
 			return planned{}, fmt.Errorf("reading the object: %w", err)
@@ -59,7 +67,7 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 		if kind.Ours != nil && !kind.Ours(owner) {
 			return planned{foreign: true}, nil
 		}
-		var empty W
+		empty := seed(by)
 		reported, ok := owner.DeepCopyObject().(T)
 		if !ok {
 			return planned{}, fmt.Errorf("copying %T", owner)
@@ -69,13 +77,16 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 		if accepted != nil && accepted.Status == metav1.ConditionFalse {
 			return planned{rejected: accepted}, nil
 		}
-		return children(owner, foreseen(kind, owner, now))
+		found, err := children(owner, foreseen(kind, owner, empty, now))
+		if waits := meta.FindStatusCondition(reported.GetConditions(), v1alpha1.ConditionScheduled); waits != nil && waits.Status == metav1.ConditionFalse {
+			found.waits = waits
+		}
+		return found, err
 	}
 }
 
 // foreseen is everything a kind creates for an owner: some of it, such as a launcher, only when the rest is up.
-func foreseen[T engine.Owner, W any](kind engine.Kind[T, W], owner T, now time.Time) engine.Plan {
-	var world W
+func foreseen[T engine.Owner, W any](kind engine.Kind[T, W], owner T, world W, now time.Time) engine.Plan {
 	plan := kind.Plan(owner, world, now)
 	if kind.Foresee == nil {
 		return plan

@@ -43,6 +43,14 @@ func (r *Role) MainName() string {
 	return r.Template.Spec.Containers[r.Main].Name
 }
 
+// Devices is the number of devices of an Accelerator that each pod asks for, 0 for none.
+func (r *Role) Devices() int32 {
+	if r.Accelerator == nil {
+		return 0
+	}
+	return max(1, r.Accelerator.Count)
+}
+
 // Member is one replica of a layout.
 type Member struct {
 	*Layout

@@ -158,6 +158,9 @@ func groupSlots(m Member) int32 {
 
 // gpus is the number of GPUs the main container may use, and 1 without any.
 func gpus(m Member) int32 {
+	if m.Role.Accelerator != nil {
+		return m.Role.Devices()
+	}
 	containers := m.Role.Template.Spec.Containers
 	if m.Role.Main >= len(containers) {
 		return 1

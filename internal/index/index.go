@@ -7,10 +7,14 @@ package index
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/accelerator"
 )
 
 // OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
@@ -18,6 +22,15 @@ const OwnerUID = "metadata.ownerReferences.controller.uid"
 
 // InvolvedUID indexes events by the UID of the object they are about.
 const InvolvedUID = "involvedObject.uid"
+
+// Accelerators indexes jobs that have not ended by the Accelerators they name.
+const Accelerators = "spec.roles.accelerator.name"
+
+// Devices indexes pods by the extended resources that they hold.
+const Devices = "spec.containers.resources.requests.extended"
+
+// AnyAccelerator is the value of Accelerators of jobs whose status tells of Accelerators that they do not name.
+const AnyAccelerator = "*"
 
 // indexes is the table of all indexes.
 var indexes = []struct {
@@ -27,6 +40,8 @@ var indexes = []struct {
 }{
 	{&corev1.Pod{}, OwnerUID, ownerUID},
 	{&corev1.Event{}, InvolvedUID, involvedUID},
+	{&v1alpha1.TrainingJob{}, Accelerators, accelerators},
+	{&corev1.Pod{}, Devices, devices},
 }
 
 // Add declares the indexes to a cache.
@@ -63,4 +78,34 @@ func involvedUID(o client.Object) []string {
 		return nil
 	}
 	return []string{string(e.InvolvedObject.UID)}
+}
+
+// elsewhere are the reasons of jobs whose status tells of Accelerators that they do not name.
+var elsewhere = []string{v1alpha1.ReasonAcceleratorNotFound, v1alpha1.ReasonAcceleratorUnsatisfiable}
+
+func accelerators(o client.Object) []string {
+	job, ok := o.(*v1alpha1.TrainingJob)
+	if !ok || job.Status.CompletionTime != nil {
+		return nil
+	}
+	var named []string
+	for _, role := range job.Spec.Roles {
+		if role.Accelerator != nil && !slices.Contains(named, role.Accelerator.Name) {
+			named = append(named, role.Accelerator.Name)
+		}
+	}
+	for _, c := range job.Status.Conditions {
+		if c.Type == v1alpha1.ConditionScheduled && slices.Contains(elsewhere, c.Reason) {
+			named = append(named, AnyAccelerator)
+		}
+	}
+	return named
+}
+
+func devices(o client.Object) []string {
+	p, ok := o.(*corev1.Pod)
+	if !ok || !accelerator.Holds(p) {
+		return nil
+	}
+	return accelerator.Resources(p)
 }

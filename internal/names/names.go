@@ -30,6 +30,10 @@ const (
 	Index = "millrace.dev/index"
 	// Attempt is the label with the number of times a pod's replica was replaced before this pod, from 0.
 	Attempt = "millrace.dev/attempt"
+	// Accelerator is the label with the name of the Accelerator a pod asked for.
+	Accelerator = "millrace.dev/accelerator"
+	// Profile is the label with the Profile of a pod that shares a device.
+	Profile = "millrace.dev/profile"
 
 	// Heartbeat is the annotation of a pod, or of its job, with the time of the last progress in RFC 3339.
 	Heartbeat = "millrace.dev/heartbeat"
@@ -49,6 +53,12 @@ func Keys(owner string) string { return Short(owner + "-ssh") }
 // Config is the name of the ConfigMap with a job's files.
 func Config(owner string) string { return Short(owner + "-config") }
 
+// Claims is the name of the ResourceClaimTemplate for the pods of a role. It tells what is asked for: a template cannot change, and
+// pods that are made later may ask for something else.
+func Claims(owner, role, content string) string {
+	return Short(owner + "-" + Lower(role) + "-" + digest(content))
+}
+
 // Host is the address of a pod behind its owner's headless Service.
 func Host(pod, service, namespace string) string {
 	return pod + "." + service + "." + namespace + ".svc"
@@ -63,7 +73,11 @@ func Short(name string) string {
 	if len(name) <= labelLength {
 		return name
 	}
-	sum := sha256.Sum256([]byte(name))
-	tail := "-" + hex.EncodeToString(sum[:4])
+	tail := "-" + digest(name)
 	return strings.TrimRight(name[:labelLength-len(tail)], "-.") + tail
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:4])
 }

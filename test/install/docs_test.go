@@ -15,11 +15,18 @@ import (
 
 // TestEveryReasonIsDocumented reads the reasons from their declarations, so that a new one cannot be forgotten.
 func TestEveryReasonIsDocumented(t *testing.T) {
-	page, err := os.ReadFile("../../docs/trainingjob.md")
+	for page, source := range map[string]string{"trainingjob.md": "trainingjob_status.go", "accelerators.md": "accelerator_status.go"} {
+		t.Run(page, func(t *testing.T) { documented(t, "../../docs/"+page, "../../api/v1alpha1/"+source) })
+	}
+}
+
+func documented(t *testing.T, path, source string) {
+	t.Helper()
+	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/trainingjob_status.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), source, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +42,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(page), "`"+reason+"`") {
-			t.Errorf("docs/trainingjob.md does not say what %s means", reason)
+			t.Errorf("%s does not say what %s means", path, reason)
 		}
 		return false
 	})

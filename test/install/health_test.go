@@ -60,6 +60,11 @@ func TestArgoWithoutStatus(t *testing.T) {
 
 func healthScript(t *testing.T) string {
 	t.Helper()
+	return healthScriptOf(t, "TrainingJob")
+}
+
+func healthScriptOf(t *testing.T, kind string) string {
+	t.Helper()
 	data, err := os.ReadFile("../../config/argocd/argocd-cm.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -68,9 +73,9 @@ func healthScript(t *testing.T) string {
 	if err := yaml.UnmarshalStrict(data, &config); err != nil {
 		t.Fatal(err)
 	}
-	script, ok := config.Data["resource.customizations.health.millrace.dev_TrainingJob"]
+	script, ok := config.Data["resource.customizations.health.millrace.dev_"+kind]
 	if !ok {
-		t.Fatal("no health check for TrainingJob")
+		t.Fatalf("no health check for %s", kind)
 	}
 	return script
 }

@@ -176,6 +176,8 @@ var _ = Describe("the manager", Ordered, func() {
 		Expect(again.UID).To(Equal(keys.UID))
 	})
 
+	itGivesDevices(&admin, &namespace)
+
 	It("leaves a job alone that another controller runs", func(ctx SpecContext) {
 		foreign, ours := digits(namespace), digits(namespace)
 		foreign.Name, foreign.Spec.ManagedBy = "elsewhere", "kueue.x-k8s.io/multikueue"

@@ -1,0 +1,125 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package accelerator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/index"
+)
+
+// Name is the kind's name.
+const Name = "Accelerator"
+
+// The kinds of dynamic resource allocation.
+var (
+	classes = resourcev1.SchemeGroupVersion.WithKind("DeviceClass")
+	parts   = resourcev1.SchemeGroupVersion.WithKind("ResourceSlice")
+	claims  = resourcev1.SchemeGroupVersion.WithKind("ResourceClaim")
+)
+
+// Optional are the kinds of optional APIs that devices are counted by where the cluster offers them.
+var Optional = []schema.GroupVersionKind{classes, parts, claims}
+
+// Kind is the Accelerator as the engine runs it, in a cluster with these offers; nil stands for none.
+func Kind(offers engine.Offers) engine.Kind[*v1alpha1.Accelerator, World] {
+	return engine.Kind[*v1alpha1.Accelerator, World]{
+		Observe: observer{offers, newChooser()}.observe, Plan: Plan, Report: Report, CanWait: canWait,
+		Announce: []engine.Announcement{
+			{Condition: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Type: corev1.EventTypeWarning},
+			{Condition: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Type: corev1.EventTypeNormal},
+			{Condition: v1alpha1.ConditionDevicesHealthy, Status: metav1.ConditionFalse, Type: corev1.EventTypeWarning},
+		},
+	}
+}
+
+// observer reads what devices are counted from, the kinds of dynamic resource allocation from offers.
+type observer struct {
+	offers engine.Offers
+	chooser
+}
+
+func (o observer) observe(ctx context.Context, c client.Reader, a *v1alpha1.Accelerator) (World, error) {
+	var nodes corev1.NodeList
+	if err := c.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return World{}, err
+	}
+	w := World{Nodes: nodes.Items}
+	if a.Spec.DeviceClass != nil {
+		err := o.allocation(ctx, a.Spec.DeviceClass, &w)
+		return w, err
+	}
+	var pods corev1.PodList
+	err := c.List(ctx, &pods, client.MatchingFields{index.Devices: a.Spec.Resource}, client.UnsafeDisableDeepCopy)
+	w.Pods = pods.Items
+	return w, err
+}
+
+// allocation reads the devices of a class, and what holds them.
+func (o observer) allocation(ctx context.Context, of *v1alpha1.DeviceClass, w *World) error {
+	missing := func(kind schema.GroupVersionKind) bool { return !o.offers.Serves(kind) }
+	if o.offers == nil || slices.ContainsFunc(Optional, missing) {
+		return nil
+	}
+	w.Served = true
+	class := &unstructured.Unstructured{}
+	class.SetGroupVersionKind(classes)
+	err := o.offers.Get(ctx, client.ObjectKey{Name: of.Name}, class)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.Found = true
+	var typed resourcev1.DeviceClass
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(class.Object, &typed); err != nil {
+		return fmt.Errorf("reading DeviceClass %s: %w", of.Name, err)
+	}
+	return o.devices(ctx, of, &typed, w)
+}
+
+func (o observer) devices(ctx context.Context, of *v1alpha1.DeviceClass, class *resourcev1.DeviceClass, w *World) error {
+	selectors, wrong := o.compile("DeviceClass "+class.Name+": spec.selectors", expressions(class))
+	more, wrongToo := o.compile("spec.deviceClass.selectors", of.Selectors)
+	if w.Wrong = wrong + wrongToo; w.Wrong != "" {
+		return nil
+	}
+	all, err := list[resourcev1.ResourceSlice](ctx, o.offers, parts)
+	if err != nil {
+		return err
+	}
+	w.Devices = o.choose(ctx, all, slices.Concat(selectors, more))
+	w.Claims, err = list[resourcev1.ResourceClaim](ctx, o.offers, claims)
+	return err
+}
+
+// list reads all objects of an optional kind.
+func list[T any](ctx context.Context, from client.Reader, kind schema.GroupVersionKind) ([]T, error) {
+	var found unstructured.UnstructuredList
+	found.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	if err := from.List(ctx, &found, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, err
+	}
+	typed := make([]T, len(found.Items))
+	for i := range found.Items {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(found.Items[i].Object, &typed[i]); err != nil {
+			return nil, fmt.Errorf("reading %s %s: %w", kind.Kind, found.Items[i].GetName(), err)
+		}
+	}
+	return typed, nil
+}

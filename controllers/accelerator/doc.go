@@ -1,0 +1,24 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package accelerator counts the devices of Accelerators. An Accelerator owns nothing: jobs read it when they make pods, and its
+// status tells them, and people, what there is.
+//
+//	(new) ---> counted: Ready=True, devices on nodes or on demand
+//	  |            ^
+//	  |            v   nodes, pods, slices, claims come, change and go
+//	  +------> short: Ready=False, no node has devices
+//	  |            ^
+//	  |            v
+//	  +------> stalled: a selector cannot be read, the device class is not there
+//
+// What changes all the time, how many devices are in use, is gathered: nodes and pods wake an Accelerator a second later, and
+// once for all of them, and a status in which only numbers changed waits for more to change. Pods that hold no device of an
+// Accelerator are never looked at: those that do are found by an index.
+//
+// +kubebuilder:rbac:groups=millrace.dev,resources=accelerators,verbs=get;list;watch
+// +kubebuilder:rbac:groups=millrace.dev,resources=accelerators/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=deviceclasses;resourceslices;resourceclaims,verbs=get;list;watch
+package accelerator

@@ -1,0 +1,128 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package accelerator
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/accelerator"
+	"github.com/millrace-ml/millrace/internal/engine"
+)
+
+// pace is how long events are gathered before the devices are counted again.
+const pace = time.Second
+
+// Setup adds the kind to a manager.
+func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
+	asked := finder{mgr.GetClient()}
+	watches := func(b *builder.Builder) *builder.Builder {
+		b = b.Watches(&corev1.Node{}, gathered(asked.every), builder.WithPredicates(nodes)).
+			Watches(&corev1.Pod{}, gathered(asked.of), builder.WithPredicates(holders))
+		for _, kind := range Optional {
+			b = b.WatchesRawSource(deps.Optional.Source(kind, gathered(asked.claiming), func(ctx context.Context) []reconcile.Request {
+				return asked.claiming(ctx, nil)
+			}))
+		}
+		return b
+	}
+	return engine.Register(mgr, engine.New(Name, Kind(deps.Optional), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
+}
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// gathered wakes what is found a while later, and once for all events until then.
+func gathered(find handler.MapFunc) handler.EventHandler {
+	wake := func(ctx context.Context, o client.Object, q queue) {
+		for _, request := range find(ctx, o) {
+			q.AddAfter(request, pace)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { wake(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { wake(ctx, e.ObjectNew, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { wake(ctx, e.Object, q) },
+	}
+}
+
+// finder finds the Accelerators that something is news for.
+type finder struct{ client.Reader }
+
+func (f finder) every(ctx context.Context, _ client.Object) []reconcile.Request {
+	return f.those(ctx, func(*v1alpha1.Accelerator) bool { return true })
+}
+
+// of finds those whose extended resource a pod holds.
+func (f finder) of(ctx context.Context, o client.Object) []reconcile.Request {
+	held := accelerator.Resources(o.(*corev1.Pod))
+	return f.those(ctx, func(a *v1alpha1.Accelerator) bool { return slices.Contains(held, a.Spec.Resource) })
+}
+
+// claiming finds those of device classes.
+func (f finder) claiming(ctx context.Context, _ client.Object) []reconcile.Request {
+	return f.those(ctx, func(a *v1alpha1.Accelerator) bool { return a.Spec.DeviceClass != nil })
+}
+
+func (f finder) those(ctx context.Context, ask func(*v1alpha1.Accelerator) bool) []reconcile.Request {
+	var all v1alpha1.AcceleratorList
+	if f.List(ctx, &all, client.UnsafeDisableDeepCopy) != nil {
+		return nil // the cache is stopping
+	}
+	var found []reconcile.Request
+	for i := range all.Items {
+		if ask(&all.Items[i]) {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	return found
+}
+
+// nodes lets through changes of what a node has and whether it takes pods.
+var nodes = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	old, now := e.ObjectOld.(*corev1.Node), e.ObjectNew.(*corev1.Node)
+	same := equality.Semantic.DeepEqual
+	return !same(old.Labels, now.Labels) || !same(old.Spec, now.Spec) || !same(old.Status, now.Status)
+}}
+
+// holders lets through pods that come to hold devices, or hold them no more, or whose devices break or mend.
+var holders = predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return holds(e.Object) },
+	DeleteFunc: func(e event.DeleteEvent) bool { return holds(e.Object) },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		old, now := e.ObjectOld.(*corev1.Pod), e.ObjectNew.(*corev1.Pod)
+		if len(accelerator.Resources(now)) == 0 {
+			return false
+		}
+		return accelerator.Holds(old) != accelerator.Holds(now) || !equality.Semantic.DeepEqual(health(old), health(now))
+	},
+	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+func holds(o client.Object) bool {
+	p := o.(*corev1.Pod)
+	return accelerator.Holds(p) && len(accelerator.Resources(p)) > 0
+}
+
+// health is what the kubelet says of the devices of a pod.
+func health(p *corev1.Pod) []corev1.ResourceStatus {
+	var all []corev1.ResourceStatus
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		all = append(all, c.AllocatedResourcesStatus...)
+	}
+	return all
+}

@@ -1,0 +1,86 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package accelerator
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/millrace-ml/millrace/config/crd"
+	"github.com/millrace-ml/millrace/internal/offline"
+)
+
+var update = flag.Bool("update", false, "write the want files instead of comparing with them")
+
+// cluster is a case: nodes, and device classes with their devices.
+type cluster struct {
+	Nodes   []corev1.Node `json:"nodes"`
+	Classes []Class       `json:"classes"`
+}
+
+// TestWhatIsDiscoveredIsValid compares what is discovered in clusters with golden files, and lets the CRD's own rules judge it.
+func TestWhatIsDiscoveredIsValid(t *testing.T) {
+	schemas, err := offline.Load(crd.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/discover/*.in.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var c cluster
+			if err := yaml.UnmarshalStrict(text, &c); err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			for _, a := range Discover(c.Nodes, c.Classes) {
+				content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, refusal := schemas.Admit(t.Context(), &unstructured.Unstructured{Object: content}, ""); !refusal.Empty() {
+					t.Errorf("%s is not valid: %v", a.Name, refusal)
+				}
+				manifest, err := yaml.Marshal(a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out.WriteString("---\n" + string(manifest))
+			}
+			golden(t, strings.Replace(file, ".in.", ".want.", 1), out.String())
+		})
+	}
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got), -update rewrites it:\n%s", file, diff)
+	}
+}

@@ -1,0 +1,66 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/controllers/trainingjob"
+	"github.com/millrace-ml/millrace/internal/offline"
+)
+
+// related are the objects of the manifests that others are planned by.
+type related struct {
+	accelerators []v1alpha1.Accelerator
+}
+
+// relations gather objects of a kind.
+var relations = map[schema.GroupVersionKind]func(*related, *unstructured.Unstructured) error{
+	v1alpha1.GroupVersion.WithKind(accelerator.Name): (*related).accelerator,
+}
+
+// relate gathers what the objects that are valid tell about others, wherever in the manifests they are.
+func (p *planning) relate(ctx context.Context, documents []offline.Document) {
+	for _, d := range documents {
+		objects, _ := d.Objects()
+		for _, o := range objects {
+			add, known := relations[o.GroupVersionKind()]
+			if !known {
+				continue
+			}
+			stored, refusal := p.schemas.Admit(ctx, o.Unstructured, p.namespace)
+			if !refusal.Empty() {
+				continue // the problem is told when the object's own turn comes
+			}
+			if err := add(&p.related, stored); err != nil {
+				p.problems = append(p.problems, o.Problem("", err.Error()))
+			}
+		}
+	}
+}
+
+// accelerator adds an Accelerator as the manager sees it that has just looked at it. Of nodes nothing is known on paper.
+func (r *related) accelerator(o *unstructured.Unstructured) error {
+	var a v1alpha1.Accelerator
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &a); err != nil {
+		return fmt.Errorf("reading the object: %w", err)
+	}
+	a.Status.ObservedGeneration = a.Generation
+	r.accelerators = slices.DeleteFunc(r.accelerators, func(old v1alpha1.Accelerator) bool { return old.Name == a.Name })
+	r.accelerators = append(r.accelerators, a)
+	return nil
+}
+
+// trainingJobs is the world of a job that has nothing yet.
+func (r *related) trainingJobs() trainingjob.World {
+	return trainingjob.World{Accelerators: r.accelerators}
+}
