@@ -27,6 +27,10 @@
 // Jobs whose pods are launched over ssh own a Secret with keys, made once, and a ConfigMap with the hosts. Their launcher is made
 // when everything it launches on is ready.
 //
+// The pods of a gang are placed together or not at all, by what the cluster has for that (internal/gang). Where a scheduler has an
+// object for a gang, it is made before the pods, and goes with the job's pods. Without such a scheduler placed pods that wait for
+// the rest in vain are let go, once that is stored in status.gang.releases, and made anew later.
+//
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
@@ -36,5 +40,6 @@
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list;watch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=scheduling.k8s.io;scheduling.volcano.sh;scheduling.x-k8s.io;scheduling.run.ai,resources=podgroups,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 package trainingjob

@@ -7,11 +7,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/internal/offline"
@@ -22,6 +25,8 @@ type plan struct {
 	*Program
 	source
 	format format
+	// assumed are the optional parts of the cluster to plan for.
+	assumed []string
 }
 
 func newPlan(p *Program) *cobra.Command {
@@ -36,15 +41,20 @@ server would, in the same words, and then planned by the manager's own code. The
 first start: Services and the first attempt of every pod.
 
 Every problem is told with its file, document and line, and does not keep the rest from being
-planned; the exit code is then 1. Objects of other groups are passed over.`,
+planned; the exit code is then 1. Objects of other groups are passed over.
+
+What Millrace makes can depend on what the cluster has beside it, such as a scheduler for gangs: name
+it with --assume.`,
 		Example: `  mill plan -f job.yaml
   mill plan -f manifests/ -o table
+  mill plan -f job.yaml --assume volcano
   kustomize build . | mill plan -f - -n team-a`,
 		Args: onlyFiles,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
 	cmd.addFiles(c)
 	addFormat(c, &cmd.format)
+	c.Flags().StringSliceVar(&cmd.assumed, "assume", nil, "optional parts the cluster has: "+strings.Join(slices.Sorted(maps.Keys(assumable())), ", "))
 	return c
 }
 
@@ -60,7 +70,11 @@ func (p *plan) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	planner := planning{schemas: schemas, namespace: p.target.Namespace, now: p.Now()}
+	cluster, err := assume(p.assumed)
+	if err != nil {
+		return err
+	}
+	planner := planning{planners: planners(cluster), schemas: schemas, namespace: p.target.Namespace, now: p.Now()}
 	if planner.namespace == "" {
 		planner.namespace = "default"
 	}
@@ -110,6 +124,7 @@ func (p *plan) write(children []child) error {
 
 // planning plans documents one after the other and gathers what there is to say.
 type planning struct {
+	planners  map[schema.GroupVersionKind]planner
 	schemas   offline.Schemas
 	namespace string
 	now       time.Time
@@ -134,7 +149,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		p.problems = append(p.problems, o.Problem("kind", why))
 		return
 	}
-	of, known := planners[kind]
+	of, known := p.planners[kind]
 	if !known {
 		p.notes = append(p.notes, o.Problem("", "passed over: not a kind of Millrace").Error())
 		return
@@ -146,7 +161,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		return
 	}
 	p.notes = append(p.notes, suspension(o, stored)...)
-	answer, err := of(stored, p.now)
+	answer, err := of(ctx, stored, p.now)
 	if err != nil {
 		p.problems = append(p.problems, o.Problem("", err.Error()))
 		return

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -23,7 +24,7 @@ import (
 type ownerReference = metav1.OwnerReference
 
 // planner plans an object as the manager would when it first sees it.
-type planner func(o *unstructured.Unstructured, now time.Time) (planned, error)
+type planner func(ctx context.Context, o *unstructured.Unstructured, now time.Time) (planned, error)
 
 // planned is a plan on paper.
 type planned struct {
@@ -43,14 +44,16 @@ type child struct {
 	owner string
 }
 
-// planners are the kinds that can be planned: the manager's own, by their own Plan.
-var planners = map[schema.GroupVersionKind]planner{
-	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(trainingjob.Kind(nil), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
+// planners are the kinds that can be planned: the manager's own, by their own Plan, in a cluster on paper.
+func planners(in assumed) map[schema.GroupVersionKind]planner {
+	return map[schema.GroupVersionKind]planner{
+		v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(in, trainingjob.Kind(in), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
+	}
 }
 
-// plannerOf plans with a kind's own functions, in a world that holds nothing yet.
-func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) planner {
-	return func(o *unstructured.Unstructured, now time.Time) (planned, error) {
+// plannerOf plans with a kind's own functions, in a cluster that holds nothing yet.
+func plannerOf[T engine.Owner, W any](in assumed, kind engine.Kind[T, W], fresh func() T) planner {
+	return func(ctx context.Context, o *unstructured.Unstructured, now time.Time) (planned, error) {
 		owner := fresh()
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, owner); err != nil {
 			return planned{}, fmt.Errorf("reading the object: %w", err)
@@ -59,7 +62,10 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 		if kind.Ours != nil && !kind.Ours(owner) {
 			return planned{foreign: true}, nil
 		}
-		var empty W
+		empty, err := kind.Observe(ctx, in, owner)
+		if err != nil {
+			return planned{}, err
+		}
 		reported, ok := owner.DeepCopyObject().(T)
 		if !ok {
 			return planned{}, fmt.Errorf("copying %T", owner)
@@ -69,18 +75,17 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 		if accepted != nil && accepted.Status == metav1.ConditionFalse {
 			return planned{rejected: accepted}, nil
 		}
-		return children(owner, foreseen(kind, owner, now))
+		return children(owner, foreseen(kind, owner, empty, now))
 	}
 }
 
 // foreseen is everything a kind creates for an owner: some of it, such as a launcher, only when the rest is up.
-func foreseen[T engine.Owner, W any](kind engine.Kind[T, W], owner T, now time.Time) engine.Plan {
-	var world W
+func foreseen[T engine.Owner, W any](kind engine.Kind[T, W], owner T, world W, now time.Time) engine.Plan {
 	plan := kind.Plan(owner, world, now)
 	if kind.Foresee == nil {
 		return plan
 	}
-	for next, known := plan, 0; known < len(plan.Create); {
+	for next, known := plan, -1; known < len(plan.Create); {
 		known = len(plan.Create)
 		world = kind.Foresee(world, next)
 		next = kind.Plan(owner, world, now)

@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
 // OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
@@ -18,6 +20,12 @@ const OwnerUID = "metadata.ownerReferences.controller.uid"
 
 // InvolvedUID indexes events by the UID of the object they are about.
 const InvolvedUID = "involvedObject.uid"
+
+// HoldsNodes indexes jobs whose gang holds nodes while it waits for more; Yes is the only value.
+const (
+	HoldsNodes = "status.gang.holdsNodes"
+	Yes        = "yes"
+)
 
 // indexes is the table of all indexes.
 var indexes = []struct {
@@ -27,6 +35,7 @@ var indexes = []struct {
 }{
 	{&corev1.Pod{}, OwnerUID, ownerUID},
 	{&corev1.Event{}, InvolvedUID, involvedUID},
+	{&v1alpha1.TrainingJob{}, HoldsNodes, holdsNodes},
 }
 
 // Add declares the indexes to a cache.
@@ -63,4 +72,12 @@ func involvedUID(o client.Object) []string {
 		return nil
 	}
 	return []string{string(e.InvolvedObject.UID)}
+}
+
+func holdsNodes(o client.Object) []string {
+	job, ok := o.(*v1alpha1.TrainingJob)
+	if !ok || job.Status.Gang == nil || job.Status.Gang.Placed == 0 || job.Status.Gang.Placed >= job.Status.Gang.MinMember {
+		return nil
+	}
+	return []string{Yes}
 }
