@@ -85,7 +85,7 @@ func gangOf(l *framework.Layout) (gang.Gang, bool) {
 
 // least is the minimum of a role: what the job says, or else all of it, or as many elastic workers as can train.
 func least(l *framework.Layout, r *framework.Role) int32 {
-	if waitsForOthers(l, r) {
+	if l.WaitsForOthers(r) {
 		return 0
 	}
 	for _, of := range l.Job.Spec.Scheduling.Gang.Roles {
@@ -104,7 +104,7 @@ func least(l *framework.Layout, r *framework.Role) int32 {
 func atStart(l *framework.Layout, by func(*framework.Layout, *framework.Role) int32) int32 {
 	total := int32(0)
 	for i := range l.Roles {
-		if !waitsForOthers(l, &l.Roles[i]) {
+		if !l.WaitsForOthers(&l.Roles[i]) {
 			total += by(l, &l.Roles[i])
 		}
 	}
@@ -119,11 +119,6 @@ func most(l *framework.Layout, r *framework.Role) int32 {
 		return max(*e.MaxReplicas, count(l, r))
 	}
 	return count(l, r)
-}
-
-func waitsForOthers(l *framework.Layout, r *framework.Role) bool {
-	remote := l.Remote()
-	return remote != nil && remote.Launcher == r.Name && remote.Waits(l.Job)
 }
 
 // priority is the PriorityClass of the pods, and whether they have several.

@@ -44,7 +44,7 @@ func oversizedGang(job *v1alpha1.TrainingJob) (objection, bool) {
 		switch {
 		case role == nil:
 			return invalid("%s.name: the job has no role %s: correct or remove it.", path, r.Name)
-		case waitsForOthers(layout, role):
+		case layout.WaitsForOthers(role):
 			return invalid("%s.name: the %s is made when its workers are ready, and cannot be placed together with them: remove it, or set spec.mpi.launcherCreation to AtStartup.", path, r.Name)
 		case r.MinMember > most(layout, role):
 			return invalid("%s.minMember: %d pods are needed and role %s has %d: set at most %d.", path, r.MinMember, r.Name, most(layout, role), most(layout, role))
@@ -70,7 +70,7 @@ func dividedGang(job *v1alpha1.TrainingJob) (objection, bool) {
 // besideLauncher tells of a launcher that does not count.
 func besideLauncher(l *framework.Layout) string {
 	for i := range l.Roles {
-		if waitsForOthers(l, &l.Roles[i]) {
+		if l.WaitsForOthers(&l.Roles[i]) {
 			return " without the " + l.Roles[i].Name + ", which is made when the others are ready"
 		}
 	}

@@ -65,6 +65,12 @@ func (l *Layout) Remote() *Remote {
 // Launches is true for the pod that starts the processes on the others.
 func (m Member) Launches() bool { return m.Remote() != nil && m.Remote().Launcher == m.Role.Name }
 
+// WaitsForOthers is true for the role of a launcher that is made only once all others are ready.
+func (l *Layout) WaitsForOthers(r *Role) bool {
+	remote := l.Remote()
+	return remote != nil && remote.Launcher == r.Name && remote.Waits(l.Job)
+}
+
 // Hostfile is the hostfile of the job's MPI implementation.
 func (l *Layout) Hostfile() string {
 	format := formats[implementation(l.Job)]
