@@ -133,7 +133,7 @@ type Topology struct {
 	// key is the node label whose value the pods' nodes share, such as topology.kubernetes.io/zone.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
-	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",message="spec.scheduling.topology.key is the key of a label of nodes, such as topology.kubernetes.io/zone"
 	// +required
 	Key string `json:"key,omitempty"`
 
