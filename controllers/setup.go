@@ -22,6 +22,7 @@ import (
 	"github.com/millrace-ml/millrace/controllers/accelerator"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -30,12 +31,18 @@ import (
 type Options struct {
 	// MaxConcurrentReconciles is how many objects of a kind are worked on at once.
 	MaxConcurrentReconciles int
+	// Gangs are settings of jobs whose pods are placed together.
+	Gangs gang.Settings
 }
 
 // kinds is the list of everything Millrace runs.
-var kinds = []func(ctrl.Manager, engine.Deps, int) error{
-	accelerator.Setup,
-	trainingjob.Setup,
+var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		return accelerator.Setup(mgr, deps, o.MaxConcurrentReconciles)
+	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		return trainingjob.Setup(mgr, deps, o.MaxConcurrentReconciles, o.Gangs)
+	},
 }
 
 // Setup adds every kind to a manager.
@@ -52,7 +59,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 		Recorder: mgr.GetEventRecorder(names.Manager), Clock: clock.RealClock{},
 	}
 	for _, setup := range kinds {
-		if err := setup(mgr, deps, opts.MaxConcurrentReconciles); err != nil {
+		if err := setup(mgr, deps, opts); err != nil {
 			return fmt.Errorf("setting up controllers: %w", err)
 		}
 	}

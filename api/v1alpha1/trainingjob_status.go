@@ -199,6 +199,10 @@ type TrainingJobStatus struct {
 	// elastic is the state the scale subresource reads.
 	// +optional
 	Elastic *ElasticStatus `json:"elastic,omitempty"`
+
+	// gang is what has become of the gang that spec.scheduling.gang asks for.
+	// +optional
+	Gang *GangStatus `json:"gang,omitempty"`
 }
 
 // RoleStatus counts the pods of a role.

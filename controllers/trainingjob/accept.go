@@ -22,6 +22,10 @@ var objections = []func(*v1alpha1.TrainingJob) (objection, bool){
 	nobodyDecides,
 	missingEndpoint,
 	reservedEnv,
+	unknownPlacer,
+	oversizedGang,
+	dividedGang,
+	lonelyPods,
 }
 
 // accept says why a job cannot be run, if so.
@@ -45,15 +49,8 @@ func unknownFramework(job *v1alpha1.TrainingJob) (objection, bool) {
 // unsupportedField: a field that is taken and ignored would be worse than one that is refused.
 func unsupportedField(job *v1alpha1.TrainingJob) (objection, bool) {
 	s := job.Spec.Scheduling
-	switch {
-	case s == nil:
-		return objection{}, false
-	case s.Gang != nil:
-		return notYet("spec.scheduling.gang", "set schedulerName in the template for a scheduler that knows gangs")
-	case s.Queue != "":
+	if s != nil && s.Queue != "" {
 		return notYet("spec.scheduling.queue", "label the job's namespace or templates as the queueing system asks")
-	case s.Topology != nil:
-		return notYet("spec.scheduling.topology", "set affinity in the template")
 	}
 	return objection{}, false
 }

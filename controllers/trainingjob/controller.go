@@ -23,6 +23,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/index"
 )
 
@@ -30,12 +31,16 @@ import (
 const Name = "TrainingJob"
 
 // Optional are the kinds of optional APIs that jobs make use of where the cluster offers them.
-var Optional = []schema.GroupVersionKind{}
+var Optional = gang.Kinds()
 
 // Kind is the TrainingJob as the engine runs it, in a cluster with these offers; nil stands for none.
 func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
+	return kind(observer{offers: offers})
+}
+
+func kind(o observer) engine.Kind[*v1alpha1.TrainingJob, World] {
 	return engine.Kind[*v1alpha1.TrainingJob, World]{
-		Observe: observer{offers}.observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
+		Observe: o.observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
 		Ours: ours, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}, &resourcev1.ResourceClaimTemplate{}},
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionAccepted, Status: no, Type: corev1.EventTypeWarning},
@@ -58,8 +63,11 @@ func ours(job *v1alpha1.TrainingJob) bool {
 	return job.Spec.ManagedBy == "" || job.Spec.ManagedBy == Manager
 }
 
-// observer reads what jobs are decided from, of optional kinds from offers.
-type observer struct{ offers engine.Offers }
+// observer reads what jobs are decided from, of optional kinds from offers; gangs are the manager's settings.
+type observer struct {
+	offers engine.Offers
+	gangs  gang.Settings
+}
 
 // served are the optional kinds that the cluster offers now.
 func (o observer) served() []schema.GroupVersionKind {
@@ -77,7 +85,7 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 	if err != nil {
 		return World{}, err
 	}
-	world := World{Pods: pods.Items, Served: o.served()}
+	world := World{Pods: pods.Items, Served: o.served(), Gangs: o.gangs}
 	if world.Accelerators, err = accelerators(ctx, c, job); err != nil {
 		return World{}, err
 	}
@@ -86,7 +94,8 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 			return World{}, err
 		}
 	}
-	return world, nil
+	err = o.observeGang(ctx, c, job, &world)
+	return world, err
 }
 
 func (w *World) observe(ctx context.Context, c client.Reader, p *corev1.Pod) error {
@@ -134,7 +143,7 @@ func measure(before, after *v1alpha1.TrainingJob) []engine.Duration {
 		{"running", before.Status.RunningTime, after.Status.RunningTime},
 		{"finished", before.Status.CompletionTime, after.Status.CompletionTime},
 	} {
-		if step.old == nil && step.now != nil && after.Status.Suspensions == 0 {
+		if step.old == nil && step.now != nil && after.Status.Suspensions == 0 && releases(after) == 0 {
 			all = append(all, engine.Duration{
 				Step: step.name, Variant: string(after.Spec.Framework), Took: step.now.Sub(after.CreationTimestamp.Time),
 			})
@@ -171,13 +180,13 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 }
 
 // Setup adds the kind to a manager.
-func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
+func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int, gangs gang.Settings) error {
 	watches := func(b *builder.Builder) *builder.Builder {
-		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
+		return watchOptional(b, mgr, deps.Optional).Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold)).
 			Watches(&v1alpha1.Accelerator{}, handler.EnqueueRequestsFromMapFunc(jobsAsking(mgr.GetClient())), builder.WithPredicates(decisive))
 	}
-	return engine.Register(mgr, engine.New(Name, Kind(deps.Optional), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
+	return engine.Register(mgr, engine.New(Name, kind(observer{deps.Optional, gangs}), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
 }
 
 // changed lets through updates of pods in what the cache keeps of them.

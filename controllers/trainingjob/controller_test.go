@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
@@ -41,11 +42,17 @@ type bench struct {
 	// writer, when set, is what the controller writes with.
 	writer client.Client
 	run    *engine.Reconciler[*v1alpha1.TrainingJob, World]
+	offers engine.Offers
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	server := envtest.Start(t)
+	return newBenchOn(t, envtest.Start(t), nil)
+}
+
+// newBenchOn is a bench on a server that offers optional kinds.
+func newBenchOn(t *testing.T, server *envtest.Server, kinds []schema.GroupVersionKind) *bench {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -59,6 +66,7 @@ func newBench(t *testing.T) *bench {
 		WithWatch: server.Client(t, scheme), t: t, namespace: server.Namespace(t), requests: requests,
 		clock: testclock.NewFakePassiveClock(time.Now()),
 	}
+	b.offers = offered{b.WithWatch, kinds}
 	b.start(counted)
 	return b
 }
@@ -73,7 +81,7 @@ func (b *bench) start(c client.WithWatch) {
 		List: b.list,
 	})
 	b.writer = cached
-	b.run = engine.New(Name, Kind(nil), engine.Deps{Client: cached, Live: b.WithWatch, Recorder: events.NewFakeRecorder(1000), Clock: b.clock})
+	b.run = engine.New(Name, Kind(b.offers), engine.Deps{Client: cached, Live: b.WithWatch, Recorder: events.NewFakeRecorder(1000), Clock: b.clock})
 }
 
 // list does what the cache's index does.

@@ -30,6 +30,10 @@
 // A role may name an Accelerator. What it stands for is worked out when a pod is made and not before: a pod that runs is left alone
 // whatever becomes of the Accelerator. Where it names a device class, the role's pods get their devices by a ResourceClaimTemplate.
 //
+// The pods of a gang are placed together or not at all, by what the cluster has for that (internal/gang). Where a scheduler has an
+// object for a gang, it is made before the pods, and goes with the job's pods. Without such a scheduler placed pods that wait for
+// the rest in vain are let go, once that is stored in status.gang.releases, and made anew later.
+//
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs/status,verbs=patch
 // +kubebuilder:rbac:groups=millrace.dev,resources=accelerators,verbs=get;list;watch
@@ -41,5 +45,6 @@
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list;watch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=scheduling.k8s.io;scheduling.volcano.sh;scheduling.x-k8s.io;scheduling.run.ai,resources=podgroups,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 package trainingjob

@@ -12,6 +12,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -76,7 +78,20 @@ func (d *dice) job() *v1alpha1.TrainingJob {
 			BackoffSeconds: new(int32(d.roll(3) * 10)), WindowSeconds: pick(d, nil, nil, new(int32(60))),
 		},
 	}
+	job.Spec.Scheduling = d.scheduling()
 	return job
+}
+
+// scheduling asks for a gang now and then.
+func (d *dice) scheduling() *v1alpha1.Scheduling {
+	topology := pick(d, nil, nil, &v1alpha1.Topology{Key: "rack", Mode: v1alpha1.TopologyPreferred})
+	if d.roll(2) == 0 {
+		return pick(d, nil, &v1alpha1.Scheduling{Topology: topology})
+	}
+	names := []v1alpha1.GangScheduler{v1alpha1.GangAuto, v1alpha1.GangGuard, v1alpha1.GangVolcano, v1alpha1.GangNative}
+	return &v1alpha1.Scheduling{Topology: topology, Gang: &v1alpha1.Gang{
+		Scheduler: pick(d, names...), MinMember: pick(d, nil, new(int32(1))), TimeoutSeconds: new(int32(30)),
+	}}
 }
 
 // life is a job in a world that the dice and the plans change.
@@ -88,19 +103,40 @@ type life struct {
 	now      time.Time
 	failures int32
 	made     int
+	served   []schema.GroupVersionKind
+	groups   []unstructured.Unstructured
+}
+
+func (l *life) world() World {
+	return World{Pods: slices.Clone(l.pods), Served: l.served, Groups: slices.Clone(l.groups)}
+}
+
+// regroup carries out what a plan says of groups: their schedulers take them in at once.
+func (l *life) regroup(plan engine.Plan) {
+	l.groups = slices.DeleteFunc(l.groups, func(g unstructured.Unstructured) bool {
+		return slices.ContainsFunc(plan.Delete, func(s engine.Step) bool { return s.Object.GetUID() == g.GetUID() })
+	})
+	for _, g := range admitted(plan) {
+		if !slices.ContainsFunc(l.groups, func(old unstructured.Unstructured) bool { return old.GetName() == g.GetName() }) {
+			l.made++
+			g.SetUID(types.UID(fmt.Sprintf("group-%d", l.made)))
+			l.groups = append(l.groups, g)
+		}
+	}
 }
 
 // pass decides as the engine does, twice, and carries the plan out.
 func (l *life) pass() engine.Plan {
 	l.t.Helper()
 	before := l.job.DeepCopy()
-	plan := Plan(l.job, World{Pods: l.pods}, l.now)
-	if diff := gocmp.Diff(plan, Plan(l.job, World{Pods: l.pods}, l.now)); diff != "" {
+	plan := Plan(l.job, l.world(), l.now)
+	if diff := gocmp.Diff(plan, Plan(l.job, l.world(), l.now)); diff != "" {
 		l.t.Fatalf("two plans of one world differ:\n%s", diff)
 	}
-	world := World{Pods: append([]corev1.Pod(nil), l.pods...)}
+	world := l.world()
 	l.check(plan)
 	l.carryOut(plan)
+	l.regroup(plan)
 	Report(l.job, world, l.now)
 	if ended(before) && !gocmp.Equal(before.Status.Conditions, l.job.Status.Conditions) {
 		l.t.Fatalf("the end was taken back:\n%s", gocmp.Diff(before.Status.Conditions, l.job.Status.Conditions))
@@ -220,6 +256,9 @@ func FuzzPlan(f *testing.F) {
 		// The fuzzer likes inputs of megabytes, and would play one life for minutes.
 		d := dice(bytes[:min(len(bytes), 300)])
 		l := &life{t: t, dice: &d, job: d.job(), now: noon}
+		if d.roll(2) == 0 {
+			l.served = Optional
+		}
 		for len(d) > 0 {
 			l.pass()
 			l.happen()
@@ -233,7 +272,7 @@ func FuzzPlan(f *testing.F) {
 		if charged > l.failures {
 			t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
 		}
-		if s := look(l.job, World{Pods: l.pods}, l.now); !ended(l.job) {
+		if s := look(l.job, l.world(), l.now); !ended(l.job) && (s.wait == nil || s.gang.row.Served(l.served)) {
 			for _, r := range s.replicas {
 				if r.pod == nil && !r.done && !s.awaitsWorkers(r) {
 					t.Fatalf("at rest there is no pod %s", r.Name())
@@ -266,6 +305,9 @@ func (l *life) rest() {
 		status := l.job.DeepCopy()
 		plan := l.pass()
 		l.vanish()
+		for i := range l.pods {
+			l.pods[i].Spec.NodeName = "node-1" // there is room for all in the end
+		}
 		if writesPods(plan) == 0 && plan.Again == 0 && gocmp.Equal(status, l.job) {
 			return
 		}

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
@@ -37,6 +38,7 @@ type golden struct {
 	Accelerators []v1alpha1.Accelerator `json:"accelerators"`
 	// Silent are nodes that do not answer.
 	Silent []string `json:"silent"`
+	gangCase
 }
 
 // podInShort is a pod by what differs from one that was just created.
@@ -62,6 +64,9 @@ type podInShort struct {
 	Heartbeat string `json:"heartbeat"`
 	// Gone is when a pod that is going should have ended; now when it is left out.
 	Gone *metav1.Time `json:"gone"`
+	// Made is when it was created, Placed when it got its node.
+	Made   metav1.Time  `json:"made"`
+	Placed *metav1.Time `json:"placed"`
 }
 
 // outcome is what is compared: the plan, and the status after it.
@@ -71,6 +76,7 @@ type outcome struct {
 	Delete []string                   `json:"delete,omitempty"`
 	Again  string                     `json:"again,omitempty"`
 	Files  map[string]string          `json:"files,omitempty"`
+	Groups []engine.Object            `json:"groups,omitempty"`
 	Pods   []engine.Object            `json:"pods,omitempty"`
 	Claims []engine.Object            `json:"claims,omitempty"`
 	Status v1alpha1.TrainingJobStatus `json:"status"`
@@ -93,7 +99,8 @@ func run(t *testing.T, file string) []byte {
 	var c golden
 	load(t, file, &c)
 	prepare(&c.Job)
-	world := World{Silent: c.Silent, Accelerators: c.Accelerators}
+	world := c.world(&c.Job)
+	world.Silent, world.Accelerators = c.Silent, c.Accelerators
 	for _, p := range c.Pods {
 		pod := p.pod(t, &c.Job)
 		world.Pods = append(world.Pods, pod)
@@ -128,6 +135,9 @@ func decide(t *testing.T, c *golden, world World) outcome {
 	var got outcome
 	for _, o := range plan.Apply {
 		got.Apply = append(got.Apply, o.GetName())
+		if _, loose := o.(*unstructured.Unstructured); loose {
+			got.Groups = append(got.Groups, o)
+		}
 		if files, ok := o.(*corev1.ConfigMap); ok && c.Full {
 			got.Files = files.Data
 		}
@@ -216,7 +226,10 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 	if p.Heartbeat != "" {
 		made.Annotations = map[string]string{names.Heartbeat: p.Heartbeat}
 	}
-	made.Status.Message = p.Message
+	made.Status.Message, made.CreationTimestamp = p.Message, p.Made
+	if p.Placed != nil {
+		made.Status.Conditions = append(made.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: *p.Placed})
+	}
 	status := corev1.ContainerStatus{Name: made.Spec.Containers[0].Name, RestartCount: p.Restarts, State: p.State}
 	if p.Last != nil {
 		status.LastTerminationState = *p.Last

@@ -39,7 +39,7 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 	if ended(job) {
 		return afterwards(job, w, now)
 	}
-	if _, refused := accept(job); refused {
+	if _, refused := refuses(job, w); refused {
 		return engine.Plan{}
 	}
 	s := look(job, w, now)
@@ -50,10 +50,12 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: engine.Soonest(s.untilDeadline(), s.untilStalled(), s.unsettled)}
 	if suspended(job) {
 		plan.Delete = deletions(w.Pods, eventSuspend, "spec.runPolicy.suspend is true", anyPod)
+		disbandAll(&plan, w)
 		return plan
 	}
 	s.claims(&plan)
 	s.remote(&plan)
+	s.assemble(&plan)
 	if s.wait != nil {
 		plan.Again = engine.Soonest(plan.Again, s.wait.again)
 	}
@@ -86,7 +88,8 @@ func (s *state) replace(plan *engine.Plan, r replica) {
 		// Its log can be read until its turn comes.
 		plan.Again = engine.Soonest(plan.Again, due)
 	default:
-		plan.Delete = append(plan.Delete, deletion(r.pod, eventRestart, "a new attempt begins"))
+		reason, why := s.parting()
+		plan.Delete = append(plan.Delete, deletion(r.pod, reason, why))
 	}
 }
 
@@ -132,6 +135,9 @@ func force(plan *engine.Plan, job *v1alpha1.TrainingJob, w World, now time.Time)
 // afterwards plans the clean-up of a finished job, and its end.
 func afterwards(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 	plan := engine.Plan{Delete: deletions(w.Pods, eventCleanUp, "the job has finished", toClean(job))}
+	if job.Spec.RunPolicy.CleanPods != v1alpha1.CleanNone {
+		disbandAll(&plan, w)
+	}
 	ttl := job.Spec.RunPolicy.TTLSecondsAfterFinished
 	if ttl == nil || job.Status.CompletionTime == nil {
 		return plan

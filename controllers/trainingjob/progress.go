@@ -47,6 +47,9 @@ func (s *state) scheduled() metav1.Condition {
 	if suspended(s.job) {
 		return condition(kind, unknown, v1alpha1.ReasonSuspended, "The job is suspended.")
 	}
+	if c, found := s.cannotPlace(); found {
+		return c
+	}
 	if message, found := s.find(unschedulable); found {
 		return condition(kind, no, v1alpha1.ReasonUnschedulable, message)
 	}

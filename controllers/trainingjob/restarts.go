@@ -70,7 +70,7 @@ func (s *state) setRecord(rec v1alpha1.Restart) {
 
 // attempts is the number of attempts of a member that are over: what is recorded for its replica, its role and its job.
 func (s *state) attempts(m framework.Member) int32 {
-	total := s.job.Status.Suspensions
+	total := s.job.Status.Suspensions + releases(s.job)
 	if len(s.records) == 0 {
 		return total
 	}
@@ -122,7 +122,7 @@ func doubled(base time.Duration, n int32, most time.Duration) time.Duration {
 // recorded counts the restarts and suspensions that something is done about once they are stored. What the kubelet did in place is
 // done.
 func recorded(job *v1alpha1.TrainingJob) int32 {
-	total := job.Status.Suspensions
+	total := job.Status.Suspensions + releases(job)
 	for _, rec := range job.Status.Restarts {
 		total += rec.Count + rec.Lost
 	}

@@ -20,7 +20,7 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	if ended(job) {
 		return
 	}
-	if o, refused := accept(job); refused {
+	if o, refused := refuses(job, w); refused {
 		set(job, rejected(o)...)
 		job.Status.Phase = v1alpha1.PhaseRejected
 		return
@@ -29,6 +29,7 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	v, over := s.verdict()
 	if !over && !suspended(job) {
 		s.recordFailures()
+		s.release()
 		causes := s.causes
 		s = look(job, w, now)
 		s.causes = causes
@@ -36,6 +37,7 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	s.times()
 	s.recordInPlace()
 	recount(s)
+	s.formation()
 	if suspended(job) && !over {
 		// Resumed, everything runs anew.
 		forgetSuccesses(job, "")

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/gang"
 )
 
 // World is what a job's decisions are made from.
@@ -27,6 +29,12 @@ type World struct {
 	Accelerators []v1alpha1.Accelerator
 	// Served are the kinds of optional APIs that the cluster offers, of those in Optional.
 	Served []schema.GroupVersionKind
+	// Groups are the objects that stand, or stood, for the gang of the job.
+	Groups []unstructured.Unstructured
+	// Rivals are gangs without a scheduler of their own that hold nodes and wait for more, the job's among them.
+	Rivals []gang.Waiting
+	// Gangs are the manager's settings for all gangs.
+	Gangs gang.Settings
 	// Silent are the nodes of terminating pods that do not answer, or are gone.
 	Silent []string
 }
@@ -56,6 +64,8 @@ type state struct {
 	failures []failure
 	// unsettled is how long failures wait to be acted on, because their cause may be about to show.
 	unsettled time.Duration
+	// gang is what must be placed together, nil in a job that does not ask for it.
+	gang *squad
 	// wait is what keeps pods from being made, if anything.
 	wait *wait
 	// causes are the failures that this pass records, in full.
@@ -115,6 +125,7 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	}
 	slices.SortFunc(s.surplus, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	s.failures, s.unsettled = s.settled(s.failing())
+	s.gang = s.muster()
 	s.wait = s.ask()
 	return s
 }
@@ -131,6 +142,7 @@ func foresee(w World, plan engine.Plan) World {
 		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 		w.Pods = append(w.Pods, *p)
 	}
+	w.Groups = admitted(plan)
 	return w
 }
 

@@ -7,11 +7,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/internal/offline"
@@ -22,6 +25,8 @@ type plan struct {
 	*Program
 	source
 	format format
+	// assumed are the optional parts of the cluster to plan for.
+	assumed []string
 }
 
 func newPlan(p *Program) *cobra.Command {
@@ -39,16 +44,19 @@ Every problem is told with its file, document and line, and does not keep the re
 planned; the exit code is then 1. Objects of other groups are passed over.
 
 A job that names an Accelerator is planned with the Accelerators of the same manifests. Of nodes nothing is
-known: whether one has so many devices only a cluster can tell.`,
+known: whether one has so many devices only a cluster can tell. What Millrace makes can also depend on
+what the cluster has beside it, such as a scheduler for gangs: name it with --assume.`,
 		Example: `  mill plan -f job.yaml
   mill plan -f job.yaml -f accelerators.yaml
   mill plan -f manifests/ -o table
+  mill plan -f job.yaml --assume volcano
   kustomize build . | mill plan -f - -n team-a`,
 		Args: onlyFiles,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
 	cmd.addFiles(c)
 	addFormat(c, &cmd.format)
+	c.Flags().StringSliceVar(&cmd.assumed, "assume", nil, "optional parts the cluster has: "+strings.Join(slices.Sorted(maps.Keys(assumable())), ", "))
 	return c
 }
 
@@ -64,7 +72,11 @@ func (p *plan) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	planner := planning{schemas: schemas, namespace: p.target.Namespace, now: p.Now()}
+	cluster, err := assume(p.assumed)
+	if err != nil {
+		return err
+	}
+	planner := planning{planners: planners(cluster), cluster: cluster, schemas: schemas, namespace: p.target.Namespace, now: p.Now()}
 	if planner.namespace == "" {
 		planner.namespace = "default"
 	}
@@ -115,10 +127,11 @@ func (p *plan) write(children []child) error {
 
 // planning plans documents one after the other and gathers what there is to say.
 type planning struct {
+	planners  map[schema.GroupVersionKind]planner
 	schemas   offline.Schemas
 	namespace string
 	now       time.Time
-	related   related
+	cluster   *paper
 
 	children []child
 	notes    []string
@@ -140,7 +153,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		p.problems = append(p.problems, o.Problem("kind", why))
 		return
 	}
-	of, known := planners[kind]
+	of, known := p.planners[kind]
 	if !known {
 		p.notes = append(p.notes, o.Problem("", "passed over: not a kind of Millrace").Error())
 		return
@@ -152,7 +165,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		return
 	}
 	p.notes = append(p.notes, suspension(o, stored)...)
-	answer, err := of(stored, &p.related, p.now)
+	answer, err := of(ctx, stored, p.now)
 	if err != nil {
 		p.problems = append(p.problems, o.Problem("", err.Error()))
 		return

@@ -58,3 +58,49 @@ spec:
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
+
+const ganged = `apiVersion: millrace.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: digits}
+spec:
+  framework: MPI
+  roles:
+  - {name: Launcher, template: {spec: {containers: [{name: mpi, image: "pi:1"}]}}}
+  - {name: Worker, replicas: 2, template: {spec: {containers: [{name: mpi, image: "pi:1"}]}}}
+  scheduling: {gang: {}}
+`
+
+func TestPlanAssumesWhatTheClusterHas(t *testing.T) {
+	for part, tc := range map[string]struct{ group, joins string }{
+		"native":       {"apiVersion: scheduling.k8s.io/v1beta1\nkind: PodGroup\n", "podGroupName: digits\n"},
+		"volcano":      {"apiVersion: scheduling.volcano.sh/v1beta1\nkind: PodGroup\n", "scheduling.k8s.io/group-name: digits-0\n"},
+		"kai":          {"apiVersion: scheduling.run.ai/v2alpha2\nkind: PodGroup\n", "pod-group-name: digits\n"},
+		"coscheduling": {"apiVersion: scheduling.x-k8s.io/v1alpha1\nkind: PodGroup\n", "scheduling.x-k8s.io/pod-group: digits-0\n"},
+	} {
+		t.Run(part, func(t *testing.T) {
+			got := planOf(t, ganged, "--assume", part)
+			if got.code != ExitOK || !strings.Contains(got.out, tc.group) {
+				t.Fatalf("want the group planned, got %+v", got)
+			}
+			if pods, joined := strings.Count(got.out, "kind: Pod\n"), strings.Count(got.out, tc.joins); pods != 3 || joined != 3 {
+				t.Errorf("%d of %d pods join, want 3 of 3:\n%s", joined, pods, got.out)
+			}
+		})
+	}
+}
+
+func TestPlanAssumesNoMoreThanItIsTold(t *testing.T) {
+	got := planOf(t, ganged)
+	if got.code != ExitOK || strings.Contains(got.out, "PodGroup") || strings.Count(got.out, "kind: Pod\n") != 3 {
+		t.Errorf("want pods without a group, got %+v", got)
+	}
+	got = planOf(t, ganged, "--assume", "volcno")
+	if got.code == ExitOK || !strings.Contains(got.err, "coscheduling, kai, native, volcano") {
+		t.Errorf("want the parts there are, got %+v", got)
+	}
+	refused := strings.Replace(ganged, "gang: {}", "gang: {scheduler: Native, roles: [{name: Worker, minMember: 1}]}", 1)
+	got = planOf(t, refused, "--assume", "native")
+	if got.code != ExitError || !strings.Contains(got.err, "spec.scheduling.gang.roles: Native has no minimums") {
+		t.Errorf("want what the manager says, got %+v", got)
+	}
+}

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -24,7 +25,7 @@ import (
 type ownerReference = metav1.OwnerReference
 
 // planner plans an object as the manager would when it first sees it.
-type planner func(o *unstructured.Unstructured, by *related, now time.Time) (planned, error)
+type planner func(ctx context.Context, o *unstructured.Unstructured, now time.Time) (planned, error)
 
 // planned is a plan on paper.
 type planned struct {
@@ -46,19 +47,17 @@ type child struct {
 	owner string
 }
 
-// planners are the kinds that can be planned: the manager's own, by their own Plan.
-var planners = map[schema.GroupVersionKind]planner{
-	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(
-		trainingjob.Kind(nil), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }, (*related).trainingJobs,
-	),
-	v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(
-		accelerator.Kind(nil), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }, func(*related) accelerator.World { return accelerator.World{} },
-	),
+// planners are the kinds that can be planned: the manager's own, by their own Plan, in a cluster on paper.
+func planners(in *paper) map[schema.GroupVersionKind]planner {
+	return map[schema.GroupVersionKind]planner{
+		v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(in, trainingjob.Kind(in), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
+		v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(in, accelerator.Kind(in), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }),
+	}
 }
 
-// plannerOf plans with a kind's own functions, in a world that holds nothing yet but what is related.
-func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T, seed func(*related) W) planner {
-	return func(o *unstructured.Unstructured, by *related, now time.Time) (planned, error) {
+// plannerOf plans with a kind's own functions, in a cluster that holds nothing yet but what is on paper.
+func plannerOf[T engine.Owner, W any](in *paper, kind engine.Kind[T, W], fresh func() T) planner {
+	return func(ctx context.Context, o *unstructured.Unstructured, now time.Time) (planned, error) {
 		owner := fresh()
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, owner); err != nil {
 			return planned{}, fmt.Errorf("reading the object: %w", err)
@@ -67,7 +66,10 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T, se
 		if kind.Ours != nil && !kind.Ours(owner) {
 			return planned{foreign: true}, nil
 		}
-		empty := seed(by)
+		empty, err := kind.Observe(ctx, in, owner)
+		if err != nil {
+			return planned{}, err
+		}
 		reported, ok := owner.DeepCopyObject().(T)
 		if !ok {
 			return planned{}, fmt.Errorf("copying %T", owner)
@@ -91,7 +93,7 @@ func foreseen[T engine.Owner, W any](kind engine.Kind[T, W], owner T, world W, n
 	if kind.Foresee == nil {
 		return plan
 	}
-	for next, known := plan, 0; known < len(plan.Create); {
+	for next, known := plan, -1; known < len(plan.Create); {
 		known = len(plan.Create)
 		world = kind.Foresee(world, next)
 		next = kind.Plan(owner, world, now)

@@ -14,18 +14,12 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
-	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/offline"
 )
 
-// related are the objects of the manifests that others are planned by.
-type related struct {
-	accelerators []v1alpha1.Accelerator
-}
-
 // relations gather objects of a kind.
-var relations = map[schema.GroupVersionKind]func(*related, *unstructured.Unstructured) error{
-	v1alpha1.GroupVersion.WithKind(accelerator.Name): (*related).accelerator,
+var relations = map[schema.GroupVersionKind]func(*paper, *unstructured.Unstructured) error{
+	v1alpha1.GroupVersion.WithKind(accelerator.Name): (*paper).accelerator,
 }
 
 // relate gathers what the objects that are valid tell about others, wherever in the manifests they are.
@@ -41,7 +35,7 @@ func (p *planning) relate(ctx context.Context, documents []offline.Document) {
 			if !refusal.Empty() {
 				continue // the problem is told when the object's own turn comes
 			}
-			if err := add(&p.related, stored); err != nil {
+			if err := add(p.cluster, stored); err != nil {
 				p.problems = append(p.problems, o.Problem("", err.Error()))
 			}
 		}
@@ -49,18 +43,13 @@ func (p *planning) relate(ctx context.Context, documents []offline.Document) {
 }
 
 // accelerator adds an Accelerator as the manager sees it that has just looked at it. Of nodes nothing is known on paper.
-func (r *related) accelerator(o *unstructured.Unstructured) error {
+func (p *paper) accelerator(o *unstructured.Unstructured) error {
 	var a v1alpha1.Accelerator
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &a); err != nil {
 		return fmt.Errorf("reading the object: %w", err)
 	}
 	a.Status.ObservedGeneration = a.Generation
-	r.accelerators = slices.DeleteFunc(r.accelerators, func(old v1alpha1.Accelerator) bool { return old.Name == a.Name })
-	r.accelerators = append(r.accelerators, a)
+	p.accelerators = slices.DeleteFunc(p.accelerators, func(old v1alpha1.Accelerator) bool { return old.Name == a.Name })
+	p.accelerators = append(p.accelerators, a)
 	return nil
-}
-
-// trainingJobs is the world of a job that has nothing yet.
-func (r *related) trainingJobs() trainingjob.World {
-	return trainingjob.World{Accelerators: r.accelerators}
 }

@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
 // Config is everything that can be set.
@@ -31,6 +33,8 @@ type Config struct {
 	Log Log `json:"log"`
 	// Concurrency is how many objects of each kind are worked on at once.
 	Concurrency map[string]int `json:"concurrency"`
+	// Gang says how the pods of a job are placed together.
+	Gang Gang `json:"gang"`
 	// Namespaces are the only ones watched; all when empty.
 	Namespaces []string `json:"namespaces"`
 	// GracefulShutdownTimeout is how long work under way may take to end after SIGTERM.
@@ -67,6 +71,14 @@ type Endpoint struct {
 	BindAddress string `json:"bindAddress"`
 }
 
+// Gang says how the pods of a job are placed together.
+type Gang struct {
+	// Scheduler places the gangs of jobs that leave it to the manager: Auto, Native, Volcano, KAI, Coscheduling or Guard.
+	Scheduler string `json:"scheduler"`
+	// SchedulerNames are the schedulerName of pods by what places them, where it differs from the one of its own installation.
+	SchedulerNames map[string]string `json:"schedulerNames"`
+}
+
 // Log says how much is logged, and how.
 type Log struct {
 	// Level is error, info, debug, or a number: 1 (the same as debug) is one line for each write, higher is more.
@@ -90,6 +102,7 @@ func Default() Config {
 		Health:                  Endpoint{BindAddress: ":8081"},
 		Log:                     Log{Level: "info", Format: "json"},
 		Concurrency:             map[string]int{},
+		Gang:                    Gang{Scheduler: string(v1alpha1.GangAuto)},
 		GracefulShutdownTimeout: seconds(20),
 	}
 	for _, kind := range kinds {

@@ -16,6 +16,9 @@ import (
 	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/gang"
 )
 
 func TestDefaultIsValid(t *testing.T) {
@@ -57,30 +60,33 @@ func TestRefused(t *testing.T) {
 		// want are parts of the message; the field is one of them.
 		want []string
 	}{
-		"an unknown field":            {"metrics: {where: x}", []string{"unknown field", "metrics.where"}},
-		"an unknown section":          {"webhooks: {}", []string{"unknown field", "webhooks"}},
-		"a field in the wrong case":   {"Log: {level: info}", []string{"unknown field", "Log"}},
-		"a field twice":               {"log: {level: info, level: debug}", []string{"level"}},
-		"a number for a duration":     {"gracefulShutdownTimeout: 20", []string{"gracefulShutdownTimeout", "number"}},
-		"a duration without a unit":   {"gracefulShutdownTimeout: \"20\"", []string{"missing unit"}},
-		"no time to shut down":        {"gracefulShutdownTimeout: 0s", []string{"gracefulShutdownTimeout"}},
-		"a lease shorter than a try":  {"leaderElection: {leaseDuration: 5s}", []string{"leaderElection.leaseDuration", "renewDeadline"}},
-		"a deadline of one try":       {"leaderElection: {retryPeriod: 10s}", []string{"leaderElection.renewDeadline", "retryPeriod"}},
-		"no retry period":             {"leaderElection: {retryPeriod: 0s}", []string{"leaderElection.retryPeriod"}},
-		"a bad lease name":            {"leaderElection: {name: Mill Race}", []string{"leaderElection.name"}},
-		"a bad lease namespace":       {"leaderElection: {namespace: A.b}", []string{"leaderElection.namespace"}},
-		"an address without a port":   {"health: {bindAddress: localhost}", []string{"health.bindAddress", "host:port"}},
-		"a port out of range":         {"pprof: {bindAddress: \":70000\"}", []string{"pprof.bindAddress", "65535"}},
-		"two endpoints on one port":   {"pprof: {bindAddress: \"127.0.0.1:8081\"}", []string{"pprof.bindAddress", "health.bindAddress"}},
-		"a scheme there is not":       {"metrics: {scheme: ftp}", []string{"metrics.scheme", "https"}},
-		"certificates for plain http": {"metrics: {scheme: http, certDir: /certs}", []string{"metrics.certDir"}},
-		"a log level there is not":    {"log: {level: loud}", []string{"log.level", "debug"}},
-		"a log level too high":        {"log: {level: \"11\"}", []string{"log.level", "10"}},
-		"a log format there is not":   {"log: {format: xml}", []string{"log.format", "json"}},
-		"a kind there is not":         {"concurrency: {Toaster: 1}", []string{"concurrency[Toaster]", "TrainingJob"}},
-		"no worker for a kind":        {"concurrency: {TrainingJob: 0}", []string{"concurrency[TrainingJob]", "1 to 1000"}},
-		"a bad namespace":             {"namespaces: [ok, Not_ok]", []string{"namespaces[1]"}},
-		"a namespace twice":           {"namespaces: [a, a]", []string{"namespaces[1]", "Duplicate"}},
+		"an unknown field":              {"metrics: {where: x}", []string{"unknown field", "metrics.where"}},
+		"an unknown section":            {"webhooks: {}", []string{"unknown field", "webhooks"}},
+		"a field in the wrong case":     {"Log: {level: info}", []string{"unknown field", "Log"}},
+		"a field twice":                 {"log: {level: info, level: debug}", []string{"level"}},
+		"a number for a duration":       {"gracefulShutdownTimeout: 20", []string{"gracefulShutdownTimeout", "number"}},
+		"a duration without a unit":     {"gracefulShutdownTimeout: \"20\"", []string{"missing unit"}},
+		"no time to shut down":          {"gracefulShutdownTimeout: 0s", []string{"gracefulShutdownTimeout"}},
+		"a lease shorter than a try":    {"leaderElection: {leaseDuration: 5s}", []string{"leaderElection.leaseDuration", "renewDeadline"}},
+		"a deadline of one try":         {"leaderElection: {retryPeriod: 10s}", []string{"leaderElection.renewDeadline", "retryPeriod"}},
+		"no retry period":               {"leaderElection: {retryPeriod: 0s}", []string{"leaderElection.retryPeriod"}},
+		"a bad lease name":              {"leaderElection: {name: Mill Race}", []string{"leaderElection.name"}},
+		"a bad lease namespace":         {"leaderElection: {namespace: A.b}", []string{"leaderElection.namespace"}},
+		"an address without a port":     {"health: {bindAddress: localhost}", []string{"health.bindAddress", "host:port"}},
+		"a port out of range":           {"pprof: {bindAddress: \":70000\"}", []string{"pprof.bindAddress", "65535"}},
+		"two endpoints on one port":     {"pprof: {bindAddress: \"127.0.0.1:8081\"}", []string{"pprof.bindAddress", "health.bindAddress"}},
+		"a scheme there is not":         {"metrics: {scheme: ftp}", []string{"metrics.scheme", "https"}},
+		"certificates for plain http":   {"metrics: {scheme: http, certDir: /certs}", []string{"metrics.certDir"}},
+		"a log level there is not":      {"log: {level: loud}", []string{"log.level", "debug"}},
+		"a log level too high":          {"log: {level: \"11\"}", []string{"log.level", "10"}},
+		"a log format there is not":     {"log: {format: xml}", []string{"log.format", "json"}},
+		"a kind there is not":           {"concurrency: {Toaster: 1}", []string{"concurrency[Toaster]", "TrainingJob"}},
+		"a gang scheduler there is not": {"gang: {scheduler: Kube}", []string{"gang.scheduler", "Volcano"}},
+		"a name for nobody":             {"gang: {schedulerNames: {Kube: a}}", []string{"gang.schedulerNames[Kube]", "Coscheduling"}},
+		"a scheduler without a name":    {"gang: {schedulerNames: {Coscheduling: \"\"}}", []string{"gang.schedulerNames[Coscheduling]"}},
+		"no worker for a kind":          {"concurrency: {TrainingJob: 0}", []string{"concurrency[TrainingJob]", "1 to 1000"}},
+		"a bad namespace":               {"namespaces: [ok, Not_ok]", []string{"namespaces[1]"}},
+		"a namespace twice":             {"namespaces: [a, a]", []string{"namespaces[1]", "Duplicate"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := parse([]byte(tc.file))
@@ -173,5 +179,17 @@ func TestLog(t *testing.T) {
 				t.Errorf("level %s does not begin at %v", level, want)
 			}
 		})
+	}
+}
+
+func TestGangSettings(t *testing.T) {
+	c, err := parse([]byte("gang: {scheduler: Guard, schedulerNames: {Coscheduling: gangs}}"))
+	if err != nil || c.Validate() != nil {
+		t.Fatal(err, c.Validate())
+	}
+	row, _ := gang.Find(v1alpha1.GangCoscheduling)
+	got := c.Gang.Settings()
+	if got.Scheduler != v1alpha1.GangGuard || got.SchedulerName(row) != "gangs" {
+		t.Errorf("got %+v", got)
 	}
 }

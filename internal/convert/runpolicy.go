@@ -116,15 +116,3 @@ func (c *conversion) once(path string) {
 	c.note(path, "the limit is the %s's, whose restartPolicy is Never; restarts.max is %d for the %ss, whose failures the original ignores",
 		p.Name, endless.max, c.row.spared)
 }
-
-// scheduling keeps the priority; gangs and queues are in the schema and refused by name until there are some.
-func (c *conversion) scheduling(policy *fields) {
-	if class := policy.text("priorityClass"); class != "" {
-		c.job.Spec.Scheduling = &v1alpha1.Scheduling{PriorityClassName: class}
-	}
-	const gang = "this version of Millrace does not place gangs; set schedulerName in the templates for a scheduler that does, and make its PodGroup"
-	policy.lose("minAvailable", gang)
-	policy.lose("minResources", gang)
-	policy.lose("scheduleTimeoutSeconds", gang)
-	policy.lose("queue", "this version of Millrace has no queues of its own; label the job kueue.x-k8s.io/queue-name for Kueue")
-}

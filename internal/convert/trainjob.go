@@ -62,7 +62,6 @@ func (c *conversion) nodes(spec, trainer *fields) {
 		count = new(int32(1))
 	}
 	set := c.jobSet(spec)
-	spec.lose("podGroupPolicy", "this version of Millrace does not place gangs")
 	torch, mpi := policy.object("torch"), policy.object("mpi")
 	switch {
 	case c.fault != nil:
@@ -73,6 +72,7 @@ func (c *conversion) nodes(spec, trainer *fields) {
 	default:
 		c.fail(spec.path, "runtimes with a policy for torch or mpi can be converted, and this has neither")
 	}
+	c.podGroup(spec.object("podGroupPolicy"))
 }
 
 // torchNodes are a Master, which has the address that all know, and Workers.

@@ -18,7 +18,7 @@ import (
 type digest [sha256.Size]byte
 
 // version identifies what may have drifted: the spec by its generation where the kind has one, by its content where it
-// has none, and labels, annotations and owners. A resourceVersion would change with every status write of the
+// has none or where every status write of another project may count as one, and labels, annotations and owners. A resourceVersion would change with every status write of the
 // child, and each would cost a patch that does nothing.
 type version struct {
 	uid        types.UID
@@ -28,6 +28,9 @@ type version struct {
 
 func versionOf(o client.Object) version {
 	v := version{uid: o.GetUID(), generation: o.GetGeneration()}
+	if _, loose := o.(runtime.Unstructured); loose {
+		v.generation = 0 // a kind without the status subresource gets a new one with each status
+	}
 	meta := map[string]any{"labels": o.GetLabels(), "annotations": o.GetAnnotations(), "owners": o.GetOwnerReferences()}
 	if v.generation == 0 {
 		meta["content"] = contentOf(o)

@@ -70,6 +70,12 @@ func (m Member) Listed() bool {
 	return slices.ContainsFunc(m.Remote().Hosts(m.Layout), func(h Host) bool { return h.Name() == m.Name() })
 }
 
+// WaitsForOthers is true for the role of a launcher that is made only once all others are ready.
+func (l *Layout) WaitsForOthers(r *Role) bool {
+	remote := l.Remote()
+	return remote != nil && remote.Launcher == r.Name && remote.Waits(l.Job)
+}
+
 // Hostfile is the hostfile of the job's MPI implementation.
 func (l *Layout) Hostfile() string {
 	format := formats[implementation(l.Job)]

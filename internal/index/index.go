@@ -32,6 +32,12 @@ const Devices = "spec.containers.resources.requests.extended"
 // AnyAccelerator is the value of Accelerators of jobs whose status tells of Accelerators that they do not name.
 const AnyAccelerator = "*"
 
+// HoldsNodes indexes jobs whose gang holds nodes while it waits for more; Yes is the only value.
+const (
+	HoldsNodes = "status.gang.holdsNodes"
+	Yes        = "yes"
+)
+
 // indexes is the table of all indexes.
 var indexes = []struct {
 	object client.Object
@@ -42,6 +48,7 @@ var indexes = []struct {
 	{&corev1.Event{}, InvolvedUID, involvedUID},
 	{&v1alpha1.TrainingJob{}, Accelerators, accelerators},
 	{&corev1.Pod{}, Devices, devices},
+	{&v1alpha1.TrainingJob{}, HoldsNodes, holdsNodes},
 }
 
 // Add declares the indexes to a cache.
@@ -108,4 +115,12 @@ func devices(o client.Object) []string {
 		return nil
 	}
 	return accelerator.Resources(p)
+}
+
+func holdsNodes(o client.Object) []string {
+	job, ok := o.(*v1alpha1.TrainingJob)
+	if !ok || job.Status.Gang == nil || job.Status.Gang.Placed == 0 || job.Status.Gang.Placed >= job.Status.Gang.MinMember {
+		return nil
+	}
+	return []string{Yes}
 }

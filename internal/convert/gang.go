@@ -1,0 +1,84 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package convert
+
+import (
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/framework"
+)
+
+// scheduling converts what an operator of Kubeflow tells a scheduler of gangs. The original makes gangs of all jobs or of none, by
+// a flag of its own: a job that says how large its gang is, or how long it waits, is taken to be one.
+func (c *conversion) scheduling(policy *fields) {
+	if class := policy.text("priorityClass"); class != "" {
+		c.schedule().PriorityClassName = class
+	}
+	if policy.has("minAvailable") || policy.has("scheduleTimeoutSeconds") || policy.has("minResources") {
+		c.schedule().Gang = &v1alpha1.Gang{
+			MinMember:      c.atMost(policy, "minAvailable", c.atStart(), "gang.minMember is %d, the number of pods that are made at the start"),
+			TimeoutSeconds: timeout(c, policy),
+		}
+	}
+	policy.lose("minResources", "schedulers add up what the pods ask for")
+	policy.lose("queue", "this version of Millrace has no queues of its own; label the job kueue.x-k8s.io/queue-name for Kueue")
+}
+
+// podGroup converts what a runtime of Kubeflow Trainer tells a scheduler of gangs, which it names.
+func (c *conversion) podGroup(policy *fields) {
+	for _, place := range []struct {
+		key string
+		by  v1alpha1.GangScheduler
+	}{{"coscheduling", v1alpha1.GangCoscheduling}, {"volcano", v1alpha1.GangVolcano}} {
+		of := policy.object(place.key)
+		if !of.given {
+			continue
+		}
+		c.schedule().Gang = &v1alpha1.Gang{Scheduler: place.by, TimeoutSeconds: timeout(c, of)}
+		of.lose("networkTopology", "set scheduling.topology to a label of the nodes")
+	}
+}
+
+func timeout(c *conversion, policy *fields) *int32 {
+	const day = 86400
+	return c.atMost(policy, "scheduleTimeoutSeconds", day, "gang.timeoutSeconds is %d, which is the most there is")
+}
+
+func (c *conversion) schedule() *v1alpha1.Scheduling {
+	if c.job.Spec.Scheduling == nil {
+		c.job.Spec.Scheduling = &v1alpha1.Scheduling{}
+	}
+	return c.job.Spec.Scheduling
+}
+
+// atMost takes a number from 1 to a bound; one that says nothing, such as 0, is left out.
+func (c *conversion) atMost(policy *fields, key string, most int32, why string) *int32 {
+	n := policy.number(key)
+	switch {
+	case n == nil || *n < 1 || most < 1:
+		return nil
+	case *n > most:
+		c.note(policy.at(key), why, most)
+		return &most
+	}
+	return n
+}
+
+// atStart is the number of pods that are made at the start. The original counts a launcher that waits for its workers too.
+func (c *conversion) atStart() int32 {
+	job := c.typed()
+	for i := range c.parts {
+		job.Spec.Roles[i].Replicas = c.parts[i].Replicas
+	}
+	layout, known := framework.Resolve(job)
+	if !known {
+		return 0
+	}
+	total := int32(0)
+	for i := range layout.Roles {
+		if !layout.WaitsForOthers(&layout.Roles[i]) {
+			total += int32(layout.Roles[i].Count)
+		}
+	}
+	return total
+}

@@ -1,0 +1,54 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"cmp"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// Keys by which KAI knows a pod's gang, its part of it and its queue, and the queue of its own installation.
+const (
+	kaiGroup    = "pod-group-name"
+	kaiSubgroup = "kai.scheduler/subgroup-name"
+	kaiSkip     = "kai.scheduler/skip-podgrouper"
+	kaiQueue    = "kai.scheduler/queue"
+	kaiDefault  = "default-queue"
+)
+
+// kai makes groups of its own for pods it does not know; it is told not to.
+var kai = Row{
+	Name:      v1alpha1.GangKAI,
+	Kind:      schema.GroupVersionKind{Group: "scheduling.run.ai", Version: "v2alpha2", Kind: "PodGroup"},
+	Scheduler: "kai-scheduler",
+	Spec: func(g Gang) map[string]any {
+		spec := map[string]any{"minMember": int64(g.MinMember), "queue": cmp.Or(g.Queue, kaiDefault)}
+		set(spec, "priorityClassName", g.Priority)
+		var parts []any
+		for _, r := range g.Roles {
+			parts = append(parts, map[string]any{"name": names.Lower(r.Name), "minMember": int64(r.MinMember)})
+		}
+		if len(parts) > 0 {
+			spec["subGroups"] = parts
+		}
+		return spec
+	},
+	Join: func(g Gang, group, role string, p *corev1.Pod) {
+		annotate(p, kaiGroup, group)
+		annotate(p, kaiSkip, "true")
+		p.Labels[kaiQueue] = cmp.Or(g.Queue, kaiDefault)
+		if len(g.Roles) > 0 {
+			p.Labels[kaiSubgroup] = names.Lower(role)
+		}
+	},
+	Short: func(group *unstructured.Unstructured) string {
+		return conditionMessage(group, "schedulingConditions", "UnschedulableOnNodePool", corev1.ConditionTrue)
+	},
+}

@@ -1,0 +1,56 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// volcano makes a gang wait in a queue, and pods are worth making only when it is let out of it.
+var volcano = Row{
+	Name:       v1alpha1.GangVolcano,
+	Kind:       schema.GroupVersionKind{Group: "scheduling.volcano.sh", Version: "v1beta1", Kind: "PodGroup"},
+	PerAttempt: true,
+	Scheduler:  "volcano",
+	Spec: func(g Gang) map[string]any {
+		spec := map[string]any{"minMember": int64(g.MinMember)}
+		set(spec, "priorityClassName", g.Priority)
+		set(spec, "queue", g.Queue)
+		if len(g.Roles) > 0 {
+			tasks := map[string]any{}
+			for _, r := range g.Roles {
+				tasks[names.Lower(r.Name)] = int64(r.MinMember)
+			}
+			spec["minTaskMember"] = tasks
+		}
+		return spec
+	},
+	Join: func(_ Gang, group, role string, p *corev1.Pod) {
+		annotate(p, "scheduling.k8s.io/group-name", group)
+		annotate(p, "volcano.sh/task-spec", names.Lower(role))
+	},
+	Admits: func(_ Gang, group *unstructured.Unstructured) string {
+		if group == nil {
+			return "PodGroup is being made."
+		}
+		if phase, _, _ := unstructured.NestedString(group.Object, "status", "phase"); phase != "" && phase != "Pending" {
+			return ""
+		}
+		queue, _, _ := unstructured.NestedString(group.Object, "spec", "queue")
+		return fmt.Sprintf("PodGroup %s waits in Volcano's queue %s.", group.GetName(), queue)
+	},
+	Admitted: func(group *unstructured.Unstructured) {
+		group.Object["status"] = map[string]any{"phase": "Inqueue"}
+	},
+	Short: func(group *unstructured.Unstructured) string {
+		return conditionMessage(group, "conditions", "Unschedulable", corev1.ConditionTrue)
+	},
+}
