@@ -55,9 +55,7 @@ func unsupportedField(job *v1alpha1.TrainingJob) (objection, bool) {
 		return objection{}, false
 	case s.Gang != nil:
 		return notYet("spec.scheduling.gang", "set schedulerName in the template for a scheduler that knows gangs")
-	case s.Queue != "":
-		return notYet("spec.scheduling.queue", "label the job's namespace or templates as the queueing system asks")
-	case s.Topology != nil:
+	case s.Topology != nil && s.Queue == "":
 		return notYet("spec.scheduling.topology", "set affinity in the template")
 	}
 	return objection{}, false

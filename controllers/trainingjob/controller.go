@@ -28,9 +28,6 @@ import (
 // Name is the kind's name.
 const Name = "TrainingJob"
 
-// Optional are the kinds of optional APIs that jobs make use of where the cluster offers them.
-var Optional = []schema.GroupVersionKind{}
-
 // Kind is the TrainingJob as the engine runs it, in a cluster with these offers; nil stands for none.
 func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
 	return engine.Kind[*v1alpha1.TrainingJob, World]{
@@ -77,6 +74,9 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 		return World{}, err
 	}
 	world := World{Pods: pods.Items, Served: o.served()}
+	if world.Queue, err = o.queue(ctx, c, job); err != nil {
+		return World{}, err
+	}
 	for i := range pods.Items {
 		if err := world.observe(ctx, c, &pods.Items[i]); err != nil {
 			return World{}, err
@@ -169,6 +169,7 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 // Setup adds the kind to a manager.
 func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 	watches := func(b *builder.Builder) *builder.Builder {
+		b = watchOptional(b, mgr, deps.Optional)
 		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold))
 	}

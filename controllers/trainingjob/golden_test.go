@@ -20,6 +20,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -34,6 +35,8 @@ type golden struct {
 	Full bool `json:"full"`
 	// Silent are nodes that do not answer.
 	Silent []string `json:"silent"`
+	// Kueue is what is said of the job in its queue; nil stands for a cluster without Kueue.
+	Kueue *kueue.World `json:"kueue"`
 }
 
 // podInShort is a pod by what differs from one that was just created.
@@ -66,6 +69,7 @@ type outcome struct {
 	Apply  []string                   `json:"apply,omitempty"`
 	Create []string                   `json:"create,omitempty"`
 	Delete []string                   `json:"delete,omitempty"`
+	Patch  []string                   `json:"patch,omitempty"`
 	Again  string                     `json:"again,omitempty"`
 	Files  map[string]string          `json:"files,omitempty"`
 	Pods   []engine.Object            `json:"pods,omitempty"`
@@ -90,6 +94,9 @@ func run(t *testing.T, file string) []byte {
 	load(t, file, &c)
 	prepare(&c.Job)
 	world := World{Silent: c.Silent}
+	if c.Kueue != nil {
+		world.Served, world.Queue = Optional, *c.Kueue
+	}
 	for _, p := range c.Pods {
 		pod := p.pod(t, &c.Job)
 		world.Pods = append(world.Pods, pod)
@@ -130,12 +137,15 @@ func decide(t *testing.T, c *golden, world World) outcome {
 	}
 	for _, s := range plan.Create {
 		got.Create = append(got.Create, strings.TrimSuffix(s.Object.GetName()+" attempt "+s.Object.GetLabels()[names.Attempt], " attempt "))
-		if _, isPod := s.Object.(*corev1.Pod); isPod && c.Full {
+		if _, isSecret := s.Object.(*corev1.Secret); !isSecret && c.Full {
 			got.Pods = append(got.Pods, s.Object)
 		}
 	}
 	for _, s := range plan.Delete {
 		got.Delete = append(got.Delete, strings.TrimSuffix(s.Object.GetName()+": "+s.Reason+", "+s.Why, ", "))
+	}
+	for _, s := range plan.Patch {
+		got.Patch = append(got.Patch, strings.TrimSuffix(s.Object.GetName()+"/"+s.Subresource, "/")+": "+string(s.Data))
 	}
 	if plan.Again > 0 {
 		got.Again = plan.Again.String()

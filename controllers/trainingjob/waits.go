@@ -22,10 +22,10 @@ type wait struct {
 }
 
 // waits are asked in order before pods are made; the first to answer is what the job waits for. Pods that exist stay.
-var waits = []func(*state) (wait, bool){}
+var waits = []func(*state) (wait, bool){queueing}
 
 // shapers complete each pod before it is made, in order.
-var shapers = []func(*state, framework.Member, *corev1.Pod){}
+var shapers = []func(*state, framework.Member, *corev1.Pod){place}
 
 // ask finds what the job waits for before it makes pods, if anything.
 func (s *state) ask() *wait {

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/kueue"
 )
 
 // World is what a job's decisions are made from.
@@ -25,6 +26,8 @@ type World struct {
 	Events []corev1.Event
 	// Served are the kinds of optional APIs that the cluster offers, of those in Optional.
 	Served []schema.GroupVersionKind
+	// Queue is what Kueue says of the job, where it waits in a queue.
+	Queue kueue.World
 	// Silent are the nodes of terminating pods that do not answer, or are gone.
 	Silent []string
 }
@@ -54,6 +57,8 @@ type state struct {
 	failures []failure
 	// unsettled is how long failures wait to be acted on, because their cause may be about to show.
 	unsettled time.Duration
+	// parked is true while the job's queue keeps it from having pods.
+	parked bool
 	// wait is what keeps pods from being made, if anything.
 	wait *wait
 	// causes are the failures that this pass records, in full.
@@ -78,8 +83,8 @@ type replica struct {
 
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
-	layout, _ := framework.Resolve(job)
-	s := &state{job: job, world: w, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
+	layout, _ := framework.Resolve(sized(job, w))
+	s := &state{job: job, world: w, parked: parked(job, w), layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
 	for i, rec := range job.Status.Restarts {
 		s.records[rec.Unit] = i
 	}
@@ -164,7 +169,7 @@ func (r replica) current() bool { return r.pod != nil && !r.superseded() && !ter
 // ran is true when every pod ran when the status was written last, and no restart or suspension was recorded since.
 func (s *state) ran() bool {
 	at := s.job.Status.RunningAttempt
-	return at != nil && *at == recorded(s.job) && !suspended(s.job)
+	return at != nil && *at == recorded(s.job) && !s.halted()
 }
 
 // deleted is true for a replica whose pod is on its way out, or gone, before it had ended.

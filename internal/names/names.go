@@ -49,6 +49,9 @@ func Keys(owner string) string { return Short(owner + "-ssh") }
 // Config is the name of the ConfigMap with a job's files.
 func Config(owner string) string { return Short(owner + "-config") }
 
+// Workload is the name of the Kueue Workload that stands for a job.
+func Workload(owner string) string { return Short("trainingjob-" + owner) }
+
 // Host is the address of a pod behind its owner's headless Service.
 func Host(pod, service, namespace string) string {
 	return pod + "." + service + "." + namespace + ".svc"
