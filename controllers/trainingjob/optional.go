@@ -26,6 +26,9 @@ var Optional = []schema.GroupVersionKind{kueue.WorkloadKind, kueue.FlavorKind, k
 // shared are those of them that no job owns: they wake every job that may wait for them.
 var shared = []schema.GroupVersionKind{kueue.FlavorKind, kueue.PriorityKind}
 
+// Offering is a world that holds nothing, in a cluster that offers these kinds.
+func Offering(kinds []schema.GroupVersionKind) World { return World{Served: kinds} }
+
 // watchOptional wakes jobs by optional kinds, and by the classes that give priority in a queue.
 func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Optional) *builder.Builder {
 	wakeAll := func(ctx context.Context) []reconcile.Request { return unfinished(ctx, mgr.GetClient()) }

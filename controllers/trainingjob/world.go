@@ -122,9 +122,10 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	return s
 }
 
-// foresee is the world when all that a plan creates is up.
+// foresee is the world when all that a plan creates is up, and its Workload admitted.
 func foresee(w World, plan engine.Plan) World {
 	for _, step := range plan.Create {
+		w.Queue = w.Queue.Foresee(step.Object)
 		p, ok := step.Object.(*corev1.Pod)
 		if !ok {
 			continue

@@ -7,11 +7,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/internal/offline"
@@ -22,6 +25,8 @@ type plan struct {
 	*Program
 	source
 	format format
+	// assume names systems that the cluster would have.
+	assume []string
 }
 
 func newPlan(p *Program) *cobra.Command {
@@ -33,24 +38,44 @@ func newPlan(p *Program) *cobra.Command {
 
 No cluster is needed: manifests are read strictly, given their defaults and validated as the API
 server would, in the same words, and then planned by the manager's own code. The plan is that of the
-first start: Services and the first attempt of every pod.
+first start: Services and the first attempt of every pod. --assume names systems that the cluster
+would have beside Kubernetes; what follows only when they have done their part is planned too.
 
 Every problem is told with its file, document and line, and does not keep the rest from being
 planned; the exit code is then 1. Objects of other groups are passed over.`,
 		Example: `  mill plan -f job.yaml
   mill plan -f manifests/ -o table
-  kustomize build . | mill plan -f - -n team-a`,
+  kustomize build . | mill plan -f - -n team-a
+  mill plan -f job.yaml --assume kueue`,
 		Args: onlyFiles,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
 	cmd.addFiles(c)
 	addFormat(c, &cmd.format)
+	c.Flags().StringSliceVar(&cmd.assume, "assume", nil, "plan for a cluster that has these: "+strings.Join(slices.Sorted(maps.Keys(assumable)), ", "))
 	return c
+}
+
+// assumed are the kinds that the cluster would serve.
+func (p *plan) assumed() ([]schema.GroupVersionKind, error) {
+	var kinds []schema.GroupVersionKind
+	for _, name := range p.assume {
+		of, known := assumable[name]
+		if !known {
+			return nil, usagef("--assume %s: know %s", name, strings.Join(slices.Sorted(maps.Keys(assumable)), ", "))
+		}
+		kinds = append(kinds, of...)
+	}
+	return kinds, nil
 }
 
 func (p *plan) run(ctx context.Context) error {
 	if len(p.files) == 0 {
 		return usagef("nothing to plan: name manifests with -f")
+	}
+	assumed, err := p.assumed()
+	if err != nil {
+		return err
 	}
 	schemas, err := offline.Load(crd.FS)
 	if err != nil {
@@ -60,7 +85,7 @@ func (p *plan) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	planner := planning{schemas: schemas, namespace: p.target.Namespace, now: p.Now()}
+	planner := planning{schemas: schemas, assumed: assumed, namespace: p.target.Namespace, now: p.Now()}
 	if planner.namespace == "" {
 		planner.namespace = "default"
 	}
@@ -111,6 +136,7 @@ func (p *plan) write(children []child) error {
 // planning plans documents one after the other and gathers what there is to say.
 type planning struct {
 	schemas   offline.Schemas
+	assumed   []schema.GroupVersionKind
 	namespace string
 	now       time.Time
 
@@ -146,7 +172,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		return
 	}
 	p.notes = append(p.notes, suspension(o, stored)...)
-	answer, err := of(stored, p.now)
+	answer, err := of(stored, p.assumed, p.now)
 	if err != nil {
 		p.problems = append(p.problems, o.Problem("", err.Error()))
 		return
@@ -157,6 +183,9 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 	}
 	if answer.foreign {
 		p.notes = append(p.notes, o.Blame("spec.managedBy names another controller: Millrace makes nothing for it").Error())
+	}
+	if answer.later != nil {
+		p.notes = append(p.notes, o.Blame(fmt.Sprintf("the pods come later (%s): %s", answer.later.Reason, answer.later.Message)).Error())
 	}
 	p.children = append(p.children, answer.children...)
 }

@@ -18,18 +18,21 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/kueue"
 )
 
 type ownerReference = metav1.OwnerReference
 
 // planner plans an object as the manager would when it first sees it.
-type planner func(o *unstructured.Unstructured, now time.Time) (planned, error)
+type planner func(o *unstructured.Unstructured, assumed []schema.GroupVersionKind, now time.Time) (planned, error)
 
 // planned is a plan on paper.
 type planned struct {
 	children []child
 	// rejected is the condition by which the manager refuses the object.
 	rejected *metav1.Condition
+	// later is the condition that says why the pods are not made at once.
+	later *metav1.Condition
 	// foreign is true when the object is another controller's to run.
 	foreign bool
 }
@@ -45,12 +48,19 @@ type child struct {
 
 // planners are the kinds that can be planned: the manager's own, by their own Plan.
 var planners = map[schema.GroupVersionKind]planner{
-	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(trainingjob.Kind(nil), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
+	v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(
+		trainingjob.Kind(nil), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }, trainingjob.Offering,
+	),
 }
 
-// plannerOf plans with a kind's own functions, in a world that holds nothing yet.
-func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) planner {
-	return func(o *unstructured.Unstructured, now time.Time) (planned, error) {
+// assumable are the systems that a cluster may have, with the kinds of theirs that Millrace makes use of.
+var assumable = map[string][]schema.GroupVersionKind{
+	"kueue": {kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind},
+}
+
+// plannerOf plans with a kind's own functions, in a world that holds nothing yet but offers the kinds that are assumed.
+func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T, offering func([]schema.GroupVersionKind) W) planner {
+	return func(o *unstructured.Unstructured, assumed []schema.GroupVersionKind, now time.Time) (planned, error) {
 		owner := fresh()
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, owner); err != nil {
 			return planned{}, fmt.Errorf("reading the object: %w", err)
@@ -59,7 +69,7 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 		if kind.Ours != nil && !kind.Ours(owner) {
 			return planned{foreign: true}, nil
 		}
-		var empty W
+		empty := offering(assumed)
 		reported, ok := owner.DeepCopyObject().(T)
 		if !ok {
 			return planned{}, fmt.Errorf("copying %T", owner)
@@ -69,13 +79,24 @@ func plannerOf[T engine.Owner, W any](kind engine.Kind[T, W], fresh func() T) pl
 		if accepted != nil && accepted.Status == metav1.ConditionFalse {
 			return planned{rejected: accepted}, nil
 		}
-		return children(owner, foreseen(kind, owner, now))
+		answer, err := children(owner, foreseen(kind, owner, empty, now))
+		answer.later = postponed(reported.GetConditions())
+		return answer, err
 	}
 }
 
+// postponed is the condition by which pods wait for something outside of the job.
+func postponed(conditions []metav1.Condition) *metav1.Condition {
+	soon := []string{v1alpha1.ReasonCreatingPods, v1alpha1.ReasonWaitingForWorkers, v1alpha1.ReasonSuspended}
+	scheduled := meta.FindStatusCondition(conditions, v1alpha1.ConditionScheduled)
+	if scheduled == nil || slices.Contains(soon, scheduled.Reason) {
+		return nil
+	}
+	return scheduled
+}
+
 // foreseen is everything a kind creates for an owner: some of it, such as a launcher, only when the rest is up.
-func foreseen[T engine.Owner, W any](kind engine.Kind[T, W], owner T, now time.Time) engine.Plan {
-	var world W
+func foreseen[T engine.Owner, W any](kind engine.Kind[T, W], owner T, world W, now time.Time) engine.Plan {
 	plan := kind.Plan(owner, world, now)
 	if kind.Foresee == nil {
 		return plan

@@ -44,6 +44,23 @@ func Read[T any](u *unstructured.Unstructured) (*T, error) {
 	return &into, nil
 }
 
+// Foresee is the world when an object that is about to be made is there, if it is a Workload: it is admitted then.
+func (w World) Foresee(o runtime.Object) World {
+	u, loose := o.(*unstructured.Unstructured)
+	if !loose || u.GroupVersionKind() != WorkloadKind {
+		return w
+	}
+	made, err := Read[Workload](u)
+	if err != nil {
+		return w
+	}
+	for _, kind := range []string{QuotaReserved, Admitted} {
+		made.Status.Conditions = with(made.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue})
+	}
+	w.Workload = made
+	return w
+}
+
 // Template is a pod as a Workload tells of it: what it asks for and where it may run. What it does, and with what secrets in its
 // environment, is nobody's concern there.
 func Template(p *corev1.Pod) *corev1.PodTemplateSpec {
