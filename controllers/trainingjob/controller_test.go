@@ -40,6 +40,8 @@ type bench struct {
 	requests  *envtest.Counter
 	// writer, when set, is what the controller writes with.
 	writer client.Client
+	// offers are the optional kinds that the cluster has; nil stands for none.
+	offers engine.Offers
 	run    *engine.Reconciler[*v1alpha1.TrainingJob, World]
 }
 
@@ -73,7 +75,7 @@ func (b *bench) start(c client.WithWatch) {
 		List: b.list,
 	})
 	b.writer = cached
-	b.run = engine.New(Name, Kind(nil), engine.Deps{Client: cached, Live: b.WithWatch, Recorder: events.NewFakeRecorder(1000), Clock: b.clock})
+	b.run = engine.New(Name, Kind(b.offers), engine.Deps{Client: cached, Live: b.WithWatch, Recorder: events.NewFakeRecorder(1000), Clock: b.clock})
 }
 
 // list does what the cache's index does.
