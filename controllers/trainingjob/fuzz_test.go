@@ -88,17 +88,20 @@ type life struct {
 	now      time.Time
 	failures int32
 	made     int
+	// queue is Kueue, if the job waits in a queue of it.
+	queue *queueLife
 }
 
 // pass decides as the engine does, twice, and carries the plan out.
 func (l *life) pass() engine.Plan {
 	l.t.Helper()
 	before := l.job.DeepCopy()
-	plan := Plan(l.job, World{Pods: l.pods}, l.now)
-	if diff := gocmp.Diff(plan, Plan(l.job, World{Pods: l.pods}, l.now)); diff != "" {
+	plan := Plan(l.job, l.world(), l.now)
+	if diff := gocmp.Diff(plan, Plan(l.job, l.world(), l.now)); diff != "" {
 		l.t.Fatalf("two plans of one world differ:\n%s", diff)
 	}
-	world := World{Pods: append([]corev1.Pod(nil), l.pods...)}
+	world := l.world()
+	world.Pods = append([]corev1.Pod(nil), l.pods...)
 	l.check(plan)
 	l.carryOut(plan)
 	Report(l.job, world, l.now)
@@ -122,6 +125,7 @@ func (l *life) check(plan engine.Plan) {
 	for _, p := range l.pods {
 		taken[p.Name] = true
 	}
+	l.checkQueue(plan)
 	for _, s := range plan.Create {
 		if name := s.Object.GetName(); taken[name] || len(validation.IsDNS1123Label(name)) > 0 {
 			l.t.Fatalf("cannot create %q", name)
@@ -136,6 +140,7 @@ func (l *life) check(plan engine.Plan) {
 }
 
 func (l *life) carryOut(plan engine.Plan) {
+	l.carryOutQueue(plan)
 	var left []corev1.Pod
 	for _, p := range l.pods {
 		gone := false
@@ -162,6 +167,7 @@ func (l *life) carryOut(plan engine.Plan) {
 // happen lets one thing happen to one pod, or to the job.
 func (l *life) happen() {
 	l.now = l.now.Add(time.Duration(l.dice.roll(20)) * time.Second)
+	l.happenToQueue()
 	if l.dice.roll(12) == 0 {
 		l.job.Spec.RunPolicy.Suspend = new(!suspended(l.job))
 	}
@@ -220,11 +226,13 @@ func FuzzPlan(f *testing.F) {
 		// The fuzzer likes inputs of megabytes, and would play one life for minutes.
 		d := dice(bytes[:min(len(bytes), 300)])
 		l := &life{t: t, dice: &d, job: d.job(), now: noon}
+		l.enterQueue()
 		for len(d) > 0 {
 			l.pass()
 			l.happen()
 		}
 		l.job.Spec.RunPolicy.Suspend = new(false)
+		l.admitAtLast()
 		l.rest()
 		charged := int32(0)
 		for _, rec := range l.job.Status.Restarts {
@@ -233,7 +241,7 @@ func FuzzPlan(f *testing.F) {
 		if charged > l.failures {
 			t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
 		}
-		if s := look(l.job, World{Pods: l.pods}, l.now); !ended(l.job) {
+		if s := look(l.job, l.world(), l.now); !ended(l.job) {
 			for _, r := range s.replicas {
 				if r.pod == nil && !r.done && !s.awaitsWorkers(r) {
 					t.Fatalf("at rest there is no pod %s", r.Name())
@@ -248,11 +256,11 @@ func (l *life) vanish() {
 	l.pods = slices.DeleteFunc(l.pods, func(p corev1.Pod) bool { return terminating(&p) })
 }
 
-// writesPods counts what a plan writes but for keys, which are made once and not seen.
-func writesPods(plan engine.Plan) int {
+// writes counts what a plan writes but for keys, which are made once and not seen.
+func writes(plan engine.Plan) int {
 	n := len(plan.Delete) + len(plan.Patch)
 	for _, s := range plan.Create {
-		if _, isPod := s.Object.(*corev1.Pod); isPod {
+		if _, isSecret := s.Object.(*corev1.Secret); !isSecret {
 			n++
 		}
 	}
@@ -263,10 +271,11 @@ func writesPods(plan engine.Plan) int {
 func (l *life) rest() {
 	l.t.Helper()
 	for range 50 {
+		l.letIn()
 		status := l.job.DeepCopy()
 		plan := l.pass()
 		l.vanish()
-		if writesPods(plan) == 0 && plan.Again == 0 && gocmp.Equal(status, l.job) {
+		if writes(plan) == 0 && plan.Again == 0 && gocmp.Equal(status, l.job) {
 			return
 		}
 		if len(plan.Delete) == 1 && plan.Delete[0].Object.GetUID() == l.job.UID {
