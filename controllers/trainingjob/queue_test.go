@@ -47,6 +47,12 @@ func newQueueBench(t *testing.T) *bench {
 	return b
 }
 
+// quiet runs passes until one writes nothing.
+func (b *bench) quiet() {
+	b.t.Helper()
+	b.settle("digits")
+}
+
 func (b *bench) workload() *kueue.Workload {
 	b.t.Helper()
 	u := objectOf(kueue.WorkloadKind)
@@ -215,16 +221,16 @@ func evictAt(t *testing.T, k int64, after bool) {
 
 func TestQuotaIsHeldWhilePodsAreEnding(t *testing.T) {
 	b := newQueueBench(t)
-	b.settle("digits")
+	b.quiet()
 	b.admit()
-	b.settle("digits")
+	b.quiet()
 	stuck := b.pods()[0]
 	hold := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":["example.com/hold"]}}`))
 	if err := b.Patch(t.Context(), &stuck, hold); err != nil {
 		t.Fatal(err)
 	}
 	b.say(nil, [2]string{kueue.Evicted, "True"})
-	b.settle("digits")
+	b.quiet()
 	if !b.workload().Is(kueue.QuotaReserved) {
 		t.Fatal("quota was given back while a pod holds it")
 	}
@@ -233,7 +239,7 @@ func TestQuotaIsHeldWhilePodsAreEnding(t *testing.T) {
 	if err := b.Patch(t.Context(), &stuck, free); err != nil {
 		t.Fatal(err)
 	}
-	b.settle("digits")
+	b.quiet()
 	if b.workload().Is(kueue.QuotaReserved) {
 		t.Fatal("quota is held for ever")
 	}
@@ -241,16 +247,16 @@ func TestQuotaIsHeldWhilePodsAreEnding(t *testing.T) {
 
 func TestASuspendedJobLeavesItsQueue(t *testing.T) {
 	b := newQueueBench(t)
-	b.settle("digits")
+	b.quiet()
 	first := b.workload().UID
 	b.suspend(true)
-	b.settle("digits")
+	b.quiet()
 	err := b.Get(t.Context(), client.ObjectKey{Namespace: b.namespace, Name: "trainingjob-digits"}, objectOf(kueue.WorkloadKind))
 	if !apierrors.IsNotFound(err) {
 		t.Fatalf("the Workload of a suspended job is there: %v", err)
 	}
 	b.suspend(false)
-	b.settle("digits")
+	b.quiet()
 	if b.workload().UID == first {
 		t.Error("want a new Workload")
 	}

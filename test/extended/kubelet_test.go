@@ -27,7 +27,6 @@ const dying = 300 * time.Millisecond
 
 // kubelet plays scheduler and kubelet of all pods, and counts the devices they hold in the order of the API server's own events.
 type kubelet struct {
-	ctx   context.Context
 	limit int64
 	// in are the namespaces that share the limit.
 	in []string
@@ -42,7 +41,7 @@ type kubelet struct {
 func playKubelet(limit int64, namespaces ...string) *kubelet {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.Background())
-	k := &kubelet{ctx: ctx, limit: limit, in: namespaces, held: map[string]int64{}}
+	k := &kubelet{limit: limit, in: namespaces, held: map[string]int64{}}
 	events, err := admin.Watch(ctx, &corev1.PodList{})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() {
@@ -54,7 +53,7 @@ func playKubelet(limit int64, namespaces ...string) *kubelet {
 		for event := range events.ResultChan() {
 			if p, ok := event.Object.(*corev1.Pod); ok {
 				k.count(p, event.Type)
-				go k.act(p, event.Type)
+				go act(ctx, p, event.Type)
 			}
 		}
 	}()
@@ -86,22 +85,22 @@ func (k *kubelet) count(p *corev1.Pod, event watch.EventType) {
 }
 
 // act takes the next step in the life of a pod. A conflict means that a newer event is under way.
-func (k *kubelet) act(p *corev1.Pod, event watch.EventType) {
+func act(ctx context.Context, p *corev1.Pod, event watch.EventType) {
 	switch {
 	case event == watch.Deleted:
 	case p.Spec.NodeName == "":
 		node := cmp.Or(p.Spec.NodeSelector[corev1.LabelHostname], "node-1")
-		_ = admin.SubResource("binding").Create(k.ctx, p, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}})
+		_ = admin.SubResource("binding").Create(ctx, p, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}})
 	case p.DeletionTimestamp != nil:
 		timer := time.NewTimer(dying)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			_ = admin.Delete(k.ctx, p, client.GracePeriodSeconds(0), client.Preconditions{UID: &p.UID})
-		case <-k.ctx.Done():
+			_ = admin.Delete(ctx, p, client.GracePeriodSeconds(0), client.Preconditions{UID: &p.UID})
+		case <-ctx.Done():
 		}
 	case p.Status.Phase == corev1.PodPending:
-		_ = setPhase(k.ctx, p, corev1.PodRunning)
+		_ = setPhase(ctx, p, corev1.PodRunning)
 	}
 }
 
