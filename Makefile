@@ -28,7 +28,7 @@ golangci-lint := $(tools)/golangci-lint-kube-api-linter
 kustomize := $(tools)/kustomize
 
 # Packages whose tests need a cluster, or an idle machine.
-slow := $(module)/test/(e2e|bench)(/|$$)
+slow := $(module)/test/(e2e|extended|bench)(/|$$)
 
 # Shell that makes KUBEBUILDER_ASSETS point to kube-apiserver and etcd.
 define assets
@@ -158,6 +158,14 @@ e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTor
 	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" AUDIT_LOG="$$(dirname "$$KUBECONFIG")/logs/manager-requests.log"
 	[[ -f $$AUDIT_LOG ]] || AUDIT_LOG=
 	go test -count=1 -timeout 25m -v ./test/e2e/...
+
+.PHONY: e2e-extended
+e2e-extended: ## Run the tests with other systems, built from their modules: the real Kueue
+	@$(assets)
+	KUEUE=$$($(cluster) bin kueue)
+	KUEUE_CRDS=$$(go list -C hack/cluster/versions/kueue -m -f '{{.Dir}}' sigs.k8s.io/kueue)/config/components/crd/bases
+	export KUEUE KUEUE_CRDS
+	go test -count=1 -timeout 20m -v ./test/extended/...
 
 ##@ Measurements
 

@@ -89,6 +89,6 @@ func CacheOptions() cache.Options {
 			&corev1.ConfigMap{}: {Label: own},
 			&corev1.Event{}:     {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
 		},
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform: stripOther,
 	}
 }

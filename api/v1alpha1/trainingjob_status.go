@@ -36,8 +36,6 @@ const (
 	ReasonAccepted = "Accepted"
 	// ReasonFrameworkNotYetSupported: this version of Millrace does not run the framework.
 	ReasonFrameworkNotYetSupported = "FrameworkNotYetSupported"
-	// ReasonFieldNotYetSupported: this version of Millrace does not act on a field that is set.
-	ReasonFieldNotYetSupported = "FieldNotYetSupported"
 	// ReasonReservedEnv: a template sets a variable that belongs to the rendezvous contract.
 	ReasonReservedEnv = "ReservedEnv"
 	// ReasonInvalidSpec: the spec contradicts itself in a way the schema cannot say.
@@ -98,6 +96,12 @@ const (
 	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
 	// ReasonWaitingForWorkers: the launcher is made when every worker is ready.
 	ReasonWaitingForWorkers = "WaitingForWorkers"
+	// ReasonQueueUnavailable: the job names a queue, and Kueue is not installed.
+	ReasonQueueUnavailable = "QueueUnavailable"
+	// ReasonQueuePending: the job waits in its queue.
+	ReasonQueuePending = "QueuePending"
+	// ReasonEvicted: Kueue takes the job's quota back.
+	ReasonEvicted = "Evicted"
 	// ReasonInternalError: planning failed by a fault of Millrace's own; the manager's log has the stack.
 	ReasonInternalError = "InternalError"
 	// ReasonFinished: the job has finished.
@@ -185,7 +189,7 @@ type TrainingJobStatus struct {
 	// +optional
 	Failure *Failure `json:"failure,omitempty"`
 
-	// suspensions is how often the job was suspended after it had started. It is part of the attempt its pods carry as a label.
+	// suspensions is how often the job was suspended, or evicted from its queue, after it had started. It is part of the attempt its pods carry as a label.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Suspensions int32 `json:"suspensions,omitempty"`
@@ -195,6 +199,10 @@ type TrainingJobStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RunningAttempt *int32 `json:"runningAttempt,omitempty"`
+
+	// queue is how the job stands in the queue of spec.scheduling.queue.
+	// +optional
+	Queue *QueueStatus `json:"queue,omitempty"`
 
 	// elastic is the state the scale subresource reads.
 	// +optional

@@ -18,11 +18,9 @@ type objection struct{ reason, message string }
 // objections are asked in order; the first that is raised is the answer.
 var objections = []func(*v1alpha1.TrainingJob) (objection, bool){
 	unknownFramework,
-	unsupportedField,
 	nobodyDecides,
 	missingEndpoint,
 	reservedEnv,
-	unknownPlacer,
 	oversizedGang,
 	dividedGang,
 	lonelyPods,
@@ -44,22 +42,6 @@ func unknownFramework(job *v1alpha1.TrainingJob) (objection, bool) {
 		v1alpha1.ReasonFrameworkNotYetSupported,
 		fmt.Sprintf("spec.framework: %s is not supported by this version of Millrace.", job.Spec.Framework),
 	}, !known
-}
-
-// unsupportedField: a field that is taken and ignored would be worse than one that is refused.
-func unsupportedField(job *v1alpha1.TrainingJob) (objection, bool) {
-	s := job.Spec.Scheduling
-	if s != nil && s.Queue != "" {
-		return notYet("spec.scheduling.queue", "label the job's namespace or templates as the queueing system asks")
-	}
-	return objection{}, false
-}
-
-func notYet(field, instead string) (objection, bool) {
-	return objection{
-		v1alpha1.ReasonFieldNotYetSupported,
-		fmt.Sprintf("%s is not supported by this version of Millrace: remove it and %s.", field, instead),
-	}, true
 }
 
 // nobodyDecides: a job of parameter servers alone would run for ever.

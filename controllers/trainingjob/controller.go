@@ -30,9 +30,6 @@ import (
 // Name is the kind's name.
 const Name = "TrainingJob"
 
-// Optional are the kinds of optional APIs that jobs make use of where the cluster offers them.
-var Optional = gang.Kinds()
-
 // Kind is the TrainingJob as the engine runs it, in a cluster with these offers; nil stands for none.
 func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
 	return kind(observer{offers: offers})
@@ -86,6 +83,9 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 		return World{}, err
 	}
 	world := World{Pods: pods.Items, Served: o.served(), Gangs: o.gangs}
+	if world.Queue, err = o.queue(ctx, c, job); err != nil {
+		return World{}, err
+	}
 	if world.Accelerators, err = accelerators(ctx, c, job); err != nil {
 		return World{}, err
 	}

@@ -41,8 +41,9 @@ type bench struct {
 	requests  *envtest.Counter
 	// writer, when set, is what the controller writes with.
 	writer client.Client
-	run    *engine.Reconciler[*v1alpha1.TrainingJob, World]
+	// offers are the optional kinds that the cluster has; nil stands for none.
 	offers engine.Offers
+	run    *engine.Reconciler[*v1alpha1.TrainingJob, World]
 }
 
 func newBench(t *testing.T) *bench {

@@ -34,6 +34,10 @@
 // object for a gang, it is made before the pods, and goes with the job's pods. Without such a scheduler placed pods that wait for
 // the rest in vain are let go, once that is stored in status.gang.releases, and made anew later.
 //
+// A job with a queue is suspended by it, so to speak: until Kueue admits the job's Workload, and again when Kueue evicts it, it has no
+// pods, and each eviction counts like a suspension. The Workload is made once. It outlives evictions, after which it is Kueue's
+// to put back into the queue, and goes when the user suspends the job.
+//
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs/status,verbs=patch
 // +kubebuilder:rbac:groups=millrace.dev,resources=accelerators,verbs=get;list;watch
@@ -44,6 +48,10 @@
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list;watch
+// +kubebuilder:rbac:groups=scheduling.k8s.io,resources=priorityclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=kueue.x-k8s.io,resources=workloads,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=kueue.x-k8s.io,resources=workloads/status,verbs=patch
+// +kubebuilder:rbac:groups=kueue.x-k8s.io,resources=resourceflavors;workloadpriorityclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=scheduling.k8s.io;scheduling.volcano.sh;scheduling.x-k8s.io;scheduling.run.ai,resources=podgroups,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

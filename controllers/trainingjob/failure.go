@@ -31,7 +31,7 @@ func (s *state) failing() []failure {
 		switch {
 		case r.failed():
 			all = append(all, failure{replica: r, cause: explain(r.pod, r.Role.MainName()), lost: lost(r.pod)})
-		case r.deleted() && !suspended(s.job):
+		case r.deleted() && !s.halted():
 			all = append(all, failure{replica: r, cause: deletionOf(r, s.stamp()), lost: true})
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/kueue"
 )
 
 // dice turns fuzzing bytes into choices.
@@ -105,10 +106,24 @@ type life struct {
 	made     int
 	served   []schema.GroupVersionKind
 	groups   []unstructured.Unstructured
+	// queue is Kueue, if the job waits in a queue of it.
+	queue *queueLife
 }
 
 func (l *life) world() World {
-	return World{Pods: slices.Clone(l.pods), Served: l.served, Groups: slices.Clone(l.groups)}
+	w := World{Pods: slices.Clone(l.pods), Served: l.served, Groups: slices.Clone(l.groups)}
+	if l.queue == nil {
+		return w
+	}
+	if l.queue.gone {
+		w.Served = slices.DeleteFunc(slices.Clone(w.Served), func(kind schema.GroupVersionKind) bool { return kind.Group == kueue.Group })
+		return w
+	}
+	if !w.queues() {
+		w.Served = append(slices.Clone(w.Served), kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
+	}
+	w.Queue = l.queue.world
+	return w
 }
 
 // regroup carries out what a plan says of groups: their schedulers take them in at once.
@@ -116,7 +131,7 @@ func (l *life) regroup(plan engine.Plan) {
 	l.groups = slices.DeleteFunc(l.groups, func(g unstructured.Unstructured) bool {
 		return slices.ContainsFunc(plan.Delete, func(s engine.Step) bool { return s.Object.GetUID() == g.GetUID() })
 	})
-	for _, g := range admitted(plan) {
+	for _, g := range letIn(plan) {
 		if !slices.ContainsFunc(l.groups, func(old unstructured.Unstructured) bool { return old.GetName() == g.GetName() }) {
 			l.made++
 			g.SetUID(types.UID(fmt.Sprintf("group-%d", l.made)))
@@ -158,6 +173,7 @@ func (l *life) check(plan engine.Plan) {
 	for _, p := range l.pods {
 		taken[p.Name] = true
 	}
+	l.checkQueue(plan)
 	for _, s := range plan.Create {
 		if name := s.Object.GetName(); taken[name] || len(validation.IsDNS1123Label(name)) > 0 {
 			l.t.Fatalf("cannot create %q", name)
@@ -172,6 +188,7 @@ func (l *life) check(plan engine.Plan) {
 }
 
 func (l *life) carryOut(plan engine.Plan) {
+	l.carryOutQueue(plan)
 	var left []corev1.Pod
 	for _, p := range l.pods {
 		gone := false
@@ -198,6 +215,7 @@ func (l *life) carryOut(plan engine.Plan) {
 // happen lets one thing happen to one pod, or to the job.
 func (l *life) happen() {
 	l.now = l.now.Add(time.Duration(l.dice.roll(20)) * time.Second)
+	l.happenToQueue()
 	if l.dice.roll(12) == 0 {
 		l.job.Spec.RunPolicy.Suspend = new(!suspended(l.job))
 	}
@@ -259,11 +277,13 @@ func FuzzPlan(f *testing.F) {
 		if d.roll(2) == 0 {
 			l.served = Optional
 		}
+		l.enterQueue()
 		for len(d) > 0 {
 			l.pass()
 			l.happen()
 		}
 		l.job.Spec.RunPolicy.Suspend = new(false)
+		l.admitAtLast()
 		l.rest()
 		charged := int32(0)
 		for _, rec := range l.job.Status.Restarts {
@@ -272,7 +292,7 @@ func FuzzPlan(f *testing.F) {
 		if charged > l.failures {
 			t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
 		}
-		if s := look(l.job, l.world(), l.now); !ended(l.job) && (s.wait == nil || s.gang.row.Served(l.served)) {
+		if s := look(l.job, l.world(), l.now); !ended(l.job) && (s.wait == nil || s.gang != nil && s.gang.row.Served(l.served)) {
 			for _, r := range s.replicas {
 				if r.pod == nil && !r.done && !s.awaitsWorkers(r) {
 					t.Fatalf("at rest there is no pod %s", r.Name())
@@ -287,11 +307,11 @@ func (l *life) vanish() {
 	l.pods = slices.DeleteFunc(l.pods, func(p corev1.Pod) bool { return terminating(&p) })
 }
 
-// writesPods counts what a plan writes but for keys, which are made once and not seen.
-func writesPods(plan engine.Plan) int {
+// writes counts what a plan writes but for keys, which are made once and not seen.
+func writes(plan engine.Plan) int {
 	n := len(plan.Delete) + len(plan.Patch)
 	for _, s := range plan.Create {
-		if _, isPod := s.Object.(*corev1.Pod); isPod {
+		if _, isSecret := s.Object.(*corev1.Secret); !isSecret {
 			n++
 		}
 	}
@@ -302,13 +322,14 @@ func writesPods(plan engine.Plan) int {
 func (l *life) rest() {
 	l.t.Helper()
 	for range 50 {
+		l.letIn()
 		status := l.job.DeepCopy()
 		plan := l.pass()
 		l.vanish()
 		for i := range l.pods {
 			l.pods[i].Spec.NodeName = "node-1" // there is room for all in the end
 		}
-		if writesPods(plan) == 0 && plan.Again == 0 && gocmp.Equal(status, l.job) {
+		if writes(plan) == 0 && plan.Again == 0 && gocmp.Equal(status, l.job) {
 			return
 		}
 		if len(plan.Delete) == 1 && plan.Delete[0].Object.GetUID() == l.job.UID {

@@ -198,6 +198,9 @@ func (s *state) assemble(plan *engine.Plan) {
 	plan.Again = engine.Soonest(plan.Again, s.untilRelease())
 	if q.row.Grouped() && q.row.Served(s.world.Served) {
 		g := q.Gang
+		if s.world.queues() {
+			g.Queue = "" // it is Kueue's
+		}
 		g.MinMember = min(g.MinMember, s.toPlace())
 		plan.Apply = append(plan.Apply, q.row.Group(g))
 	}
@@ -304,10 +307,10 @@ func (s *state) formation() {
 	}
 	g := s.standing()
 	g.Scheduler, g.Group, g.MinMember, g.Placed = s.gang.row.Name, s.gang.row.GroupName(s.gang.Gang), s.gang.MinMember, s.gang.placed
-	if suspended(s.job) {
+	if s.halted() {
 		g.Placed = 0
 	}
-	if s.gang.whole() || suspended(s.job) {
+	if s.gang.whole() || s.halted() {
 		g.NextTry, g.Short = nil, ""
 	}
 }
@@ -320,8 +323,8 @@ func (s *state) standing() *v1alpha1.GangStatus {
 	return s.job.Status.Gang
 }
 
-// admitted are the groups a plan asks for as they are when their schedulers have taken them in.
-func admitted(plan engine.Plan) []unstructured.Unstructured {
+// letIn are the groups a plan asks for as they are when their schedulers have taken them in.
+func letIn(plan engine.Plan) []unstructured.Unstructured {
 	var groups []unstructured.Unstructured
 	for _, o := range plan.Apply {
 		group, ok := o.(*unstructured.Unstructured)

@@ -8,25 +8,9 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
-	"github.com/millrace-ml/millrace/internal/gang"
 )
 
 // The objections to a gang are about the job alone; what its scheduler cannot do is found out in a cluster (refuses).
-
-// unknownPlacer: the schema knows a scheduler that this version of Millrace does not.
-func unknownPlacer(job *v1alpha1.TrainingJob) (objection, bool) {
-	g := gangSpec(job)
-	if g == nil || g.Scheduler == "" || g.Scheduler == v1alpha1.GangAuto {
-		return objection{}, false
-	}
-	if _, known := gang.Find(g.Scheduler); known {
-		return objection{}, false
-	}
-	return objection{
-		v1alpha1.ReasonFieldNotYetSupported,
-		fmt.Sprintf("spec.scheduling.gang.scheduler: this version of Millrace does not place gangs by %s: set it to Auto.", g.Scheduler),
-	}, true
-}
 
 // oversizedGang: a minimum that the job's pods can never reach.
 func oversizedGang(job *v1alpha1.TrainingJob) (objection, bool) {

@@ -22,6 +22,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -39,6 +40,8 @@ type golden struct {
 	// Silent are nodes that do not answer.
 	Silent []string `json:"silent"`
 	gangCase
+	// Kueue is what is said of the job in its queue; nil stands for a cluster without Kueue.
+	Kueue *kueue.World `json:"kueue"`
 }
 
 // podInShort is a pod by what differs from one that was just created.
@@ -74,6 +77,7 @@ type outcome struct {
 	Apply  []string                   `json:"apply,omitempty"`
 	Create []string                   `json:"create,omitempty"`
 	Delete []string                   `json:"delete,omitempty"`
+	Patch  []string                   `json:"patch,omitempty"`
 	Again  string                     `json:"again,omitempty"`
 	Files  map[string]string          `json:"files,omitempty"`
 	Groups []engine.Object            `json:"groups,omitempty"`
@@ -101,6 +105,9 @@ func run(t *testing.T, file string) []byte {
 	prepare(&c.Job)
 	world := c.world(&c.Job)
 	world.Silent, world.Accelerators = c.Silent, c.Accelerators
+	if c.Kueue != nil {
+		world.Served, world.Queue = append(world.Served, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind), *c.Kueue
+	}
 	for _, p := range c.Pods {
 		pod := p.pod(t, &c.Job)
 		world.Pods = append(world.Pods, pod)
@@ -144,15 +151,22 @@ func decide(t *testing.T, c *golden, world World) outcome {
 	}
 	for _, s := range plan.Create {
 		got.Create = append(got.Create, strings.TrimSuffix(s.Object.GetName()+" attempt "+s.Object.GetLabels()[names.Attempt], " attempt "))
-		if _, isPod := s.Object.(*corev1.Pod); isPod && c.Full {
-			got.Pods = append(got.Pods, s.Object)
+		if !c.Full {
+			continue
 		}
-		if _, isClaim := s.Object.(*resourcev1.ResourceClaimTemplate); isClaim && c.Full {
+		switch s.Object.(type) {
+		case *corev1.Secret:
+		case *resourcev1.ResourceClaimTemplate:
 			got.Claims = append(got.Claims, s.Object)
+		default:
+			got.Pods = append(got.Pods, s.Object)
 		}
 	}
 	for _, s := range plan.Delete {
 		got.Delete = append(got.Delete, strings.TrimSuffix(s.Object.GetName()+": "+s.Reason+", "+s.Why, ", "))
+	}
+	for _, s := range plan.Patch {
+		got.Patch = append(got.Patch, strings.TrimSuffix(s.Object.GetName()+"/"+s.Subresource, "/")+": "+string(s.Data))
 	}
 	if plan.Again > 0 {
 		got.Again = plan.Again.String()

@@ -12,12 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
@@ -25,32 +20,6 @@ import (
 	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/index"
 )
-
-// watchOptional wakes jobs by what they own of optional kinds, and all that are not over when a kind comes or goes.
-func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Optional) *builder.Builder {
-	owned := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &v1alpha1.TrainingJob{}, handler.OnlyControllerOwner())
-	everyone := func(ctx context.Context) []reconcile.Request { return unfinished(ctx, mgr.GetClient()) }
-	for _, kind := range Optional {
-		b = b.WatchesRawSource(optional.Source(kind, owned, everyone))
-	}
-	return b
-}
-
-// unfinished are the jobs that are not over.
-func unfinished(ctx context.Context, c client.Reader) []reconcile.Request {
-	var jobs v1alpha1.TrainingJobList
-	if err := c.List(ctx, &jobs, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "Listing jobs")
-		return nil
-	}
-	var all []reconcile.Request
-	for i := range jobs.Items {
-		if job := &jobs.Items[i]; !ended(job) {
-			all = append(all, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(job)})
-		}
-	}
-	return all
-}
 
 // observeGang reads the objects that stand, or stood, for the gang of a job, and the gangs that wait beside it.
 func (o observer) observeGang(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob, w *World) error {

@@ -43,7 +43,7 @@ func (s *state) waiting() (gang.Waiting, bool) {
 			w.Placed++
 		}
 	}
-	return w, s.guarded() && !suspended(s.job) && !s.gang.whole() && w.Placed > 0 && s.allMade()
+	return w, s.guarded() && !s.halted() && !s.gang.whole() && w.Placed > 0 && s.allMade()
 }
 
 // allMade is true when every pod of the start exists: until then nobody can say that one finds no place.

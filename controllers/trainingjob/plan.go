@@ -23,6 +23,7 @@ const (
 	eventRestart = "ReplicaRestarted"
 	eventCleanUp = "CleanedUp"
 	eventSuspend = "PodsSuspended"
+	eventEvict   = "PodsEvicted"
 	eventResize  = "Resized"
 	eventExpire  = "Expired"
 	eventForce   = "ForceDeleted"
@@ -37,7 +38,9 @@ func Plan(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 
 func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 	if ended(job) {
-		return afterwards(job, w, now)
+		plan := afterwards(job, w, now)
+		leave(&plan, job, w, now)
+		return plan
 	}
 	if _, refused := refuses(job, w); refused {
 		return engine.Plan{}
@@ -48,12 +51,14 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		return engine.Plan{}
 	}
 	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: engine.Soonest(s.untilDeadline(), s.untilStalled(), s.unsettled)}
-	if suspended(job) {
-		plan.Delete = deletions(w.Pods, eventSuspend, "spec.runPolicy.suspend is true", anyPod)
+	if s.halted() {
+		plan.Delete = s.stop()
 		disbandAll(&plan, w)
+		s.enqueue(&plan)
 		return plan
 	}
 	s.claims(&plan)
+	s.admit(&plan)
 	s.remote(&plan)
 	s.assemble(&plan)
 	if s.wait != nil {

@@ -58,7 +58,7 @@ func (s *state) deciderSucceeded() (verdict, bool) {
 
 // failedForGood: a replica failed that its restart policy does not restart.
 func (s *state) failedForGood() (verdict, bool) {
-	if suspended(s.job) {
+	if s.halted() {
 		return verdict{}, false
 	}
 	for _, f := range s.judged() {
@@ -75,7 +75,7 @@ func (s *state) failedForGood() (verdict, bool) {
 // nobodyLeft: the failures of a role are spared one by one, but not those of all that could decide.
 func (s *state) nobodyLeft() (verdict, bool) {
 	roles, _ := s.layout.Deciders()
-	if suspended(s.job) || slices.ContainsFunc(s.replicas, func(r replica) bool { return slices.Contains(roles, r.Role) && !s.over(r) }) {
+	if s.halted() || slices.ContainsFunc(s.replicas, func(r replica) bool { return slices.Contains(roles, r.Role) && !s.over(r) }) {
 		return verdict{}, false
 	}
 	for _, f := range s.failures {
@@ -120,7 +120,7 @@ func (s *state) retryable(f failure) bool {
 
 // budgetSpent: a unit failed once more than it may.
 func (s *state) budgetSpent() (verdict, bool) {
-	if suspended(s.job) {
+	if s.halted() {
 		return verdict{}, false
 	}
 	for _, f := range s.judged() {
@@ -150,7 +150,7 @@ func (s *state) exceeded(unit string, cause *v1alpha1.Failure) verdict {
 
 func (s *state) pastDeadline() (verdict, bool) {
 	deadline := s.job.Spec.RunPolicy.ActiveDeadlineSeconds
-	if deadline == nil || s.job.Status.StartTime == nil || suspended(s.job) || s.untilDeadline() > 0 {
+	if deadline == nil || s.job.Status.StartTime == nil || s.halted() || s.untilDeadline() > 0 {
 		return verdict{}, false
 	}
 	return verdict{
@@ -162,7 +162,7 @@ func (s *state) pastDeadline() (verdict, bool) {
 // untilDeadline is the time left, and 0 when there is no deadline or it has passed.
 func (s *state) untilDeadline() time.Duration {
 	deadline := s.job.Spec.RunPolicy.ActiveDeadlineSeconds
-	if deadline == nil || suspended(s.job) {
+	if deadline == nil || s.halted() {
 		return 0
 	}
 	start := s.now
@@ -175,7 +175,7 @@ func (s *state) untilDeadline() time.Duration {
 // noProgress: every pod runs, and none has told of progress for too long.
 func (s *state) noProgress() (verdict, bool) {
 	deadline := s.job.Spec.RunPolicy.ProgressDeadlineSeconds
-	if deadline == nil || suspended(s.job) || !s.allRunning() || s.untilStalled() > 0 {
+	if deadline == nil || s.halted() || !s.allRunning() || s.untilStalled() > 0 {
 		return verdict{}, false
 	}
 	return verdict{
@@ -188,7 +188,7 @@ func (s *state) noProgress() (verdict, bool) {
 // untilStalled is the time left to tell of progress, and 0 when it is over or does not count.
 func (s *state) untilStalled() time.Duration {
 	deadline := s.job.Spec.RunPolicy.ProgressDeadlineSeconds
-	if deadline == nil || suspended(s.job) || !s.allRunning() {
+	if deadline == nil || s.halted() || !s.allRunning() {
 		return 0
 	}
 	return max(0, s.lastProgress().Add(seconds(deadline)).Sub(s.now))

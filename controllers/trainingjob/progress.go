@@ -35,6 +35,7 @@ func (s *state) accepted() metav1.Condition {
 	if s.layout.Size() == 1 {
 		message = "The job has one pod."
 	}
+	message += s.partly()
 	if s.layout.Row.Framework == v1alpha1.PyTorch && s.layout.Find("Master") == nil && framework.ElasticOf(s.job) == nil {
 		message += " It has neither a Master nor spec.pytorch.elastic, so its pods get no MASTER_ADDR: name the rendezvous in their arguments, or add a Master."
 	}
@@ -46,6 +47,9 @@ func (s *state) scheduled() metav1.Condition {
 	kind := v1alpha1.ConditionScheduled
 	if suspended(s.job) {
 		return condition(kind, unknown, v1alpha1.ReasonSuspended, "The job is suspended.")
+	}
+	if s.parked {
+		return waitsInQueue(s, kind)
 	}
 	if c, found := s.cannotPlace(); found {
 		return c
@@ -78,6 +82,9 @@ func (s *state) running() metav1.Condition {
 	kind := v1alpha1.ConditionRunning
 	if suspended(s.job) {
 		return condition(kind, no, v1alpha1.ReasonSuspended, "The job is suspended.")
+	}
+	if s.parked {
+		return withStatus(waitsInQueue(s, kind), no)
 	}
 	if message, found := s.find(s.cannotStart); found {
 		return condition(kind, no, v1alpha1.ReasonPodCannotStart, message)
@@ -140,6 +147,9 @@ func (s *state) restarting() metav1.Condition {
 	kind := v1alpha1.ConditionRestarting
 	if suspended(s.job) {
 		return condition(kind, no, v1alpha1.ReasonSuspended, "The job is suspended.")
+	}
+	if s.parked {
+		return withStatus(waitsInQueue(s, kind), no)
 	}
 	for _, r := range s.replicas {
 		if r.running() || s.over(r) {

@@ -27,7 +27,7 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	}
 	s := look(job, w, now)
 	v, over := s.verdict()
-	if !over && !suspended(job) {
+	if !over && !s.halted() {
 		s.recordFailures()
 		s.release()
 		causes := s.causes
@@ -38,12 +38,13 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	s.recordInPlace()
 	recount(s)
 	s.formation()
-	if suspended(job) && !over {
+	if s.halted() && !over {
 		// Resumed, everything runs anew.
 		forgetSuccesses(job, "")
 	}
 	set(job, s.progress()...)
 	s.failure()
+	s.stand()
 	if over {
 		s.finish(v)
 	}
@@ -92,7 +93,7 @@ func rejected(o objection) []metav1.Condition {
 func (s *state) times() {
 	st := &s.job.Status
 	switch {
-	case suspended(s.job):
+	case s.halted():
 		if st.StartTime != nil {
 			st.Suspensions++
 		}
@@ -223,6 +224,9 @@ func (s *state) failure() {
 // finish writes the end of the job. It is never taken back.
 func (s *state) finish(v verdict) {
 	s.job.Status.CompletionTime = s.stamp()
+	if s.job.Status.Queue != nil {
+		s.job.Status.Queue.State = v1alpha1.QueueFinished
+	}
 	status, stalled := yes, condition(v1alpha1.ConditionStalled, no, v1alpha1.ReasonFinished, "The job has succeeded.")
 	if !v.succeeded {
 		status, stalled = no, condition(v1alpha1.ConditionStalled, yes, v.reason, v.message)

@@ -12,11 +12,11 @@ import (
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
-// gather keeps a pod close to the others of its job, unless the group asks for that itself. Every scheduler honours the affinity
+// gather keeps a pod close to the others of its job, unless Kueue or the group does that. Every scheduler honours the affinity
 // of pods; the first pod, which finds no other, chooses the place.
 func gather(s *state, _ framework.Member, p *corev1.Pod) {
 	scheduling := s.job.Spec.Scheduling
-	if scheduling == nil || scheduling.Topology == nil || s.gang != nil && s.gang.row.Near(*scheduling.Topology) {
+	if scheduling == nil || scheduling.Topology == nil || queueOf(s.job) != "" && s.world.queues() || s.gang != nil && s.gang.row.Near(*scheduling.Topology) {
 		return
 	}
 	term := corev1.PodAffinityTerm{

@@ -22,10 +22,10 @@ type wait struct {
 }
 
 // waits are asked in order before pods are made; the first to answer is what the job waits for. Pods that exist stay.
-var waits = []func(*state) (wait, bool){lacksDevices, awaitsPlacer, awaitsTry, awaitsGroup}
+var waits = []func(*state) (wait, bool){lacksDevices, queueing, awaitsPlacer, awaitsTry, awaitsGroup}
 
 // shapers complete each pod before it is made, in order.
-var shapers = []func(*state, framework.Member, *corev1.Pod){giveDevices, join, gather}
+var shapers = []func(*state, framework.Member, *corev1.Pod){giveDevices, place, join, gather}
 
 // ask finds what the job waits for before it makes pods, if anything.
 func (s *state) ask() *wait {

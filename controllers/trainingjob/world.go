@@ -17,6 +17,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/gang"
+	"github.com/millrace-ml/millrace/internal/kueue"
 )
 
 // World is what a job's decisions are made from.
@@ -35,6 +36,8 @@ type World struct {
 	Rivals []gang.Waiting
 	// Gangs are the manager's settings for all gangs.
 	Gangs gang.Settings
+	// Queue is what Kueue says of the job, where it waits in a queue.
+	Queue kueue.World
 	// Silent are the nodes of terminating pods that do not answer, or are gone.
 	Silent []string
 }
@@ -66,6 +69,8 @@ type state struct {
 	unsettled time.Duration
 	// gang is what must be placed together, nil in a job that does not ask for it.
 	gang *squad
+	// parked is true while the job's queue keeps it from having pods.
+	parked bool
 	// wait is what keeps pods from being made, if anything.
 	wait *wait
 	// causes are the failures that this pass records, in full.
@@ -90,8 +95,8 @@ type replica struct {
 
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
-	layout, _ := framework.Resolve(job)
-	s := &state{job: job, world: w, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
+	layout, _ := framework.Resolve(sized(job, w))
+	s := &state{job: job, world: w, parked: parked(job, w), layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
 	for i, rec := range job.Status.Restarts {
 		s.records[rec.Unit] = i
 	}
@@ -130,9 +135,10 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	return s
 }
 
-// foresee is the world when all that a plan creates is up.
+// foresee is the world when all that a plan creates is up, and its Workload admitted.
 func foresee(w World, plan engine.Plan) World {
 	for _, step := range plan.Create {
+		w.Queue = w.Queue.Foresee(step.Object)
 		p, ok := step.Object.(*corev1.Pod)
 		if !ok {
 			continue
@@ -142,7 +148,7 @@ func foresee(w World, plan engine.Plan) World {
 		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 		w.Pods = append(w.Pods, *p)
 	}
-	w.Groups = admitted(plan)
+	w.Groups = letIn(plan)
 	return w
 }
 
@@ -178,7 +184,7 @@ func (r replica) current() bool { return r.pod != nil && !r.superseded() && !ter
 // ran is true when every pod ran when the status was written last, and no restart or suspension was recorded since.
 func (s *state) ran() bool {
 	at := s.job.Status.RunningAttempt
-	return at != nil && *at == recorded(s.job) && !suspended(s.job)
+	return at != nil && *at == recorded(s.job) && !s.halted()
 }
 
 // deleted is true for a replica whose pod is on its way out, or gone, before it had ended.

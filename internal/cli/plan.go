@@ -38,7 +38,8 @@ func newPlan(p *Program) *cobra.Command {
 
 No cluster is needed: manifests are read strictly, given their defaults and validated as the API
 server would, in the same words, and then planned by the manager's own code. The plan is that of the
-first start: Services and the first attempt of every pod.
+first start: Services and the first attempt of every pod. --assume names systems that the cluster
+would have beside Kubernetes; what follows only when they have done their part is planned too.
 
 Every problem is told with its file, document and line, and does not keep the rest from being
 planned; the exit code is then 1. Objects of other groups are passed over.
@@ -49,14 +50,14 @@ what the cluster has beside it, such as a scheduler for gangs: name it with --as
 		Example: `  mill plan -f job.yaml
   mill plan -f job.yaml -f accelerators.yaml
   mill plan -f manifests/ -o table
-  mill plan -f job.yaml --assume volcano
+  mill plan -f job.yaml --assume kueue,volcano
   kustomize build . | mill plan -f - -n team-a`,
 		Args: onlyFiles,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
 	cmd.addFiles(c)
 	addFormat(c, &cmd.format)
-	c.Flags().StringSliceVar(&cmd.assumed, "assume", nil, "optional parts the cluster has: "+strings.Join(slices.Sorted(maps.Keys(assumable())), ", "))
+	c.Flags().StringSliceVar(&cmd.assumed, "assume", nil, "plan for a cluster that has these: "+strings.Join(slices.Sorted(maps.Keys(assumable())), ", "))
 	return c
 }
 
@@ -177,8 +178,11 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 	if answer.foreign {
 		p.notes = append(p.notes, o.Blame("spec.managedBy names another controller: Millrace makes nothing for it").Error())
 	}
-	if answer.waits != nil {
-		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Scheduled=False (%s)", answer.waits.Message, answer.waits.Reason)))
+	if c := answer.later; c != nil && strings.HasPrefix(c.Reason, "Accelerator") {
+		// The manifests can mend it.
+		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Scheduled=%s (%s)", c.Message, c.Status, c.Reason)))
+	} else if c != nil {
+		p.notes = append(p.notes, o.Blame(fmt.Sprintf("the pods come later (%s): %s", c.Reason, c.Message)).Error())
 	}
 	p.children = append(p.children, answer.children...)
 }

@@ -95,12 +95,46 @@ func TestPlanAssumesNoMoreThanItIsTold(t *testing.T) {
 		t.Errorf("want pods without a group, got %+v", got)
 	}
 	got = planOf(t, ganged, "--assume", "volcno")
-	if got.code == ExitOK || !strings.Contains(got.err, "coscheduling, kai, native, volcano") {
+	if got.code == ExitOK || !strings.Contains(got.err, "coscheduling, kai, kueue, native, volcano") {
 		t.Errorf("want the parts there are, got %+v", got)
 	}
 	refused := strings.Replace(ganged, "gang: {}", "gang: {scheduler: Native, roles: [{name: Worker, minMember: 1}]}", 1)
 	got = planOf(t, refused, "--assume", "native")
 	if got.code != ExitError || !strings.Contains(got.err, "spec.scheduling.gang.roles: Native has no minimums") {
 		t.Errorf("want what the manager says, got %+v", got)
+	}
+}
+
+const queuedJob = `apiVersion: millrace.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: digits}
+spec:
+  framework: PyTorch
+  scheduling: {queue: team-a}
+  roles:
+  - {name: Master, template: {spec: {containers: [{name: pytorch, image: "digits:1"}]}}}
+`
+
+func TestPlanOfAJobWithAQueueSaysThatKueueIsNeeded(t *testing.T) {
+	got := planOf(t, queuedJob, "-o", "table")
+	if got.code != ExitOK || strings.Contains(got.out, "Pod") || !strings.Contains(got.err, "(QueueUnavailable): spec.scheduling.queue: ") {
+		t.Errorf("want no pod and the reason, got %+v", got)
+	}
+}
+
+func TestPlanAssumesKueue(t *testing.T) {
+	got := planOf(t, queuedJob, "-o", "table", "--assume", "kueue")
+	want := said{
+		out: "KIND       NAMESPACE   NAME                 VERB     FOR\n" +
+			"Service    default     digits               apply    TrainingJob/digits\n" +
+			"Workload   default     trainingjob-digits   create   TrainingJob/digits\n" +
+			"Pod        default     digits-master-0      create   TrainingJob/digits\n",
+		err: `note: job.yaml:1: document 1: TrainingJob "digits": the pods come later (QueuePending): The job is about to enter queue team-a.` + "\n",
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := planOf(t, queuedJob, "--assume", "magic"); got.code != ExitError || !strings.Contains(got.err, "kueue") {
+		t.Errorf("want the assumptions there are, got %+v", got)
 	}
 }

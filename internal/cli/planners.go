@@ -32,8 +32,8 @@ type planned struct {
 	children []child
 	// rejected is the condition by which the manager refuses the object.
 	rejected *metav1.Condition
-	// waits is the condition by which no pod is made yet, though the object is accepted.
-	waits *metav1.Condition
+	// later is the condition that says why the pods are not made at once.
+	later *metav1.Condition
 	// foreign is true when the object is another controller's to run.
 	foreign bool
 }
@@ -79,12 +79,20 @@ func plannerOf[T engine.Owner, W any](in *paper, kind engine.Kind[T, W], fresh f
 		if accepted != nil && accepted.Status == metav1.ConditionFalse {
 			return planned{rejected: accepted}, nil
 		}
-		found, err := children(owner, foreseen(kind, owner, empty, now))
-		if waits := meta.FindStatusCondition(reported.GetConditions(), v1alpha1.ConditionScheduled); waits != nil && waits.Status == metav1.ConditionFalse {
-			found.waits = waits
-		}
-		return found, err
+		answer, err := children(owner, foreseen(kind, owner, empty, now))
+		answer.later = postponed(reported.GetConditions())
+		return answer, err
 	}
+}
+
+// postponed is the condition by which pods wait for something outside of the job.
+func postponed(conditions []metav1.Condition) *metav1.Condition {
+	soon := []string{v1alpha1.ReasonCreatingPods, v1alpha1.ReasonWaitingForWorkers, v1alpha1.ReasonSuspended}
+	scheduled := meta.FindStatusCondition(conditions, v1alpha1.ConditionScheduled)
+	if scheduled == nil || slices.Contains(soon, scheduled.Reason) {
+		return nil
+	}
+	return scheduled
 }
 
 // foreseen is everything a kind creates for an owner: some of it, such as a launcher, only when the rest is up.

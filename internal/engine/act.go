@@ -197,11 +197,12 @@ func (r *Reconciler[T, W]) patch(ctx context.Context, s Step) outcome {
 	if _, loose := s.Object.(runtime.Unstructured); loose {
 		kind = types.MergePatchType
 	}
+	opts := &client.PatchOptions{FieldManager: FieldManager, DisableReadYourWritesConsistency: r.applier.blind(s.Object)}
 	switch s.Subresource {
 	case "":
-		err = r.deps.Client.Patch(ctx, object, client.RawPatch(kind, data), client.FieldOwner(FieldManager))
+		err = r.deps.Client.Patch(ctx, object, client.RawPatch(kind, data), opts)
 	default:
-		err = r.deps.Client.SubResource(s.Subresource).Patch(ctx, object, client.RawPatch(kind, data), client.FieldOwner(FieldManager))
+		err = r.deps.Client.SubResource(s.Subresource).Patch(ctx, object, client.RawPatch(kind, data), &client.SubResourcePatchOptions{PatchOptions: *opts})
 	}
 	if apierrors.IsNotFound(err) && s.Subresource == "" {
 		return outcome{verb: "patch", step: s, none: true}

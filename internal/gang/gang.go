@@ -62,6 +62,8 @@ type Row struct {
 	PerAttempt bool
 	// Scheduler is the schedulerName of pods whose template names none; empty for the default scheduler.
 	Scheduler string
+	// Queues is true where the back end has queues of its own, which spec.scheduling.queue names in a cluster without Kueue.
+	Queues bool
 	// Spec is the spec of the object.
 	Spec func(Gang) map[string]any
 	// Join makes a pod of a role a member of the group of a name.
@@ -82,8 +84,8 @@ type Row struct {
 // Lack is something that a back end cannot do: the field that asks for it, why not, and what to do instead.
 type Lack struct{ Field, Why, Instead string }
 
-// rows are the back ends, in the order in which Auto tries them.
-var rows = []Row{native, volcano, kai, coscheduling, guard}
+// rows are the back ends, in the order in which Auto tries them. Guard is always there, so what comes after it must be asked for.
+var rows = []Row{native, volcano, kai, coscheduling, guard, queue}
 
 // Rows returns all back ends.
 func Rows() []Row { return slices.Clone(rows) }

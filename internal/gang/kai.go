@@ -28,6 +28,7 @@ var kai = Row{
 	Name:      v1alpha1.GangKAI,
 	Kind:      schema.GroupVersionKind{Group: "scheduling.run.ai", Version: "v2alpha2", Kind: "PodGroup"},
 	Scheduler: "kai-scheduler",
+	Queues:    true,
 	Spec: func(g Gang) map[string]any {
 		spec := map[string]any{"minMember": int64(g.MinMember), "queue": cmp.Or(g.Queue, kaiDefault)}
 		set(spec, "priorityClassName", g.Priority)

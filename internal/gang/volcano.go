@@ -20,6 +20,7 @@ var volcano = Row{
 	Kind:       schema.GroupVersionKind{Group: "scheduling.volcano.sh", Version: "v1beta1", Kind: "PodGroup"},
 	PerAttempt: true,
 	Scheduler:  "volcano",
+	Queues:     true,
 	Spec: func(g Gang) map[string]any {
 		spec := map[string]any{"minMember": int64(g.MinMember)}
 		set(spec, "priorityClassName", g.Priority)

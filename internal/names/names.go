@@ -59,6 +59,9 @@ func Claims(owner, role, content string) string {
 	return Short(owner + "-" + Lower(role) + "-" + digest(content))
 }
 
+// Workload is the name of the Kueue Workload that stands for a job.
+func Workload(owner string) string { return Short("trainingjob-" + owner) }
+
 // Host is the address of a pod behind its owner's headless Service.
 func Host(pod, service, namespace string) string {
 	return pod + "." + service + "." + namespace + ".svc"

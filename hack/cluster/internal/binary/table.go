@@ -60,6 +60,10 @@ var modules = []module{
 		},
 	},
 	{
+		dir: "versions/kueue", version: "v0.16.2", flags: stripped,
+		programs: map[string]string{"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
+	},
+	{
 		dir: "versions/kwok", version: "v0.8.0", flags: stripped,
 		programs: map[string]string{"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
 	},

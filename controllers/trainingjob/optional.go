@@ -1,0 +1,58 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"context"
+	"slices"
+
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/gang"
+	"github.com/millrace-ml/millrace/internal/kueue"
+)
+
+// Optional are the kinds of optional APIs that jobs make use of where the cluster offers them. A job is woken by what it owns.
+var Optional = append(gang.Kinds(), kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
+
+// shared are those of them that no job owns: they wake every job that may wait for them.
+var shared = []schema.GroupVersionKind{kueue.FlavorKind, kueue.PriorityKind}
+
+// watchOptional wakes jobs by optional kinds, and by the classes that give priority in a queue.
+func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Optional) *builder.Builder {
+	wakeAll := func(ctx context.Context) []reconcile.Request { return unfinished(ctx, mgr.GetClient()) }
+	all := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request { return wakeAll(ctx) })
+	owner := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &v1alpha1.TrainingJob{}, handler.OnlyControllerOwner())
+	for _, kind := range Optional {
+		by := owner
+		if slices.Contains(shared, kind) {
+			by = all
+		}
+		b = b.WatchesRawSource(optional.Source(kind, by, wakeAll))
+	}
+	return b.Watches(&schedulingv1.PriorityClass{}, all)
+}
+
+// unfinished are the jobs that may wait for something that is shared.
+func unfinished(ctx context.Context, c client.Reader) []reconcile.Request {
+	var jobs v1alpha1.TrainingJobList
+	if err := c.List(ctx, &jobs, client.UnsafeDisableDeepCopy); err != nil {
+		return nil // the cache is not there yet, or no more: every job is looked at when it is
+	}
+	var requests []reconcile.Request
+	for i := range jobs.Items {
+		if job := &jobs.Items[i]; job.Spec.Scheduling != nil && !ended(job) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(job)})
+		}
+	}
+	return requests
+}

@@ -1,0 +1,196 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/kueue"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// queueOf is the queue a job waits in, empty when it waits in none.
+func queueOf(job *v1alpha1.TrainingJob) string {
+	if job.Spec.Scheduling == nil {
+		return ""
+	}
+	return job.Spec.Scheduling.Queue
+}
+
+// queues is true when the cluster has queues.
+func (w World) queues() bool { return slices.Contains(w.Served, kueue.WorkloadKind) }
+
+// parked is true for a job that its queue keeps from having pods. One whose pods were admitted before Kueue went away goes on.
+func parked(job *v1alpha1.TrainingJob, w World) bool {
+	switch {
+	case queueOf(job) == "" || ended(job):
+		return false
+	case !w.queues():
+		return job.Status.StartTime == nil && len(w.Pods) == 0 && !queuesBeside(job, w)
+	default:
+		return !admitted(w)
+	}
+}
+
+// queuesBeside is true where the queue is one of the scheduler that places the job's gang, because the cluster has no Kueue.
+func queuesBeside(job *v1alpha1.TrainingJob, w World) bool {
+	layout, known := framework.Resolve(job)
+	if !known || w.queues() {
+		return false
+	}
+	g, asked := gangOf(layout)
+	return asked && placer(job, g, w).Queues
+}
+
+// admitted is true when the job's Workload says that its pods may run.
+func admitted(w World) bool { return w.Queue.Workload != nil && w.Queue.Workload.MayRun() }
+
+// halted is true for a job that is not to have pods now: it is suspended, or waits in its queue.
+func (s *state) halted() bool { return suspended(s.job) || s.parked }
+
+// sized is the job with as many workers as were admitted, where that are fewer than it is to have.
+func sized(job *v1alpha1.TrainingJob, w World) *v1alpha1.TrainingJob {
+	e := framework.ElasticOf(job)
+	if e == nil || queueOf(job) == "" || !admitted(w) {
+		return job
+	}
+	n, known := w.Queue.Workload.Count(elasticSet)
+	if !known || n >= e.Replicas {
+		return job
+	}
+	fewer := job.DeepCopy()
+	fewer.Spec.PyTorch.Elastic.Replicas = n
+	return fewer
+}
+
+// elasticSet is the PodSet whose size may vary: the workers of an elastic job.
+const elasticSet = "worker"
+
+// stop removes the pods of a job that is halted.
+func (s *state) stop() []engine.Step {
+	reason, why := eventSuspend, "spec.runPolicy.suspend is true"
+	if !suspended(s.job) {
+		waiting, _ := queueing(s)
+		reason, why = eventEvict, waiting.message
+	}
+	return deletions(s.world.Pods, reason, why, anyPod)
+}
+
+// enqueue plans the Workload of a halted job. Quota is given back only when no pod is left, and when the status says so: pods of
+// another job may take their places at once.
+func (s *state) enqueue(plan *engine.Plan) {
+	gone := len(s.world.Pods) == 0 && s.job.Status.StartTime == nil
+	if queueOf(s.job) == "" || !s.world.queues() || !gone {
+		return
+	}
+	w, known := s.world.Queue.Workload, s.world.Queue.NoClass == ""
+	_, lacks := lacksDevices(s)
+	switch {
+	case w == nil && lacks:
+		return // what the pods ask for is not known, or cannot be had
+	case w == nil && known && !suspended(s.job):
+		plan.Create = append(plan.Create, engine.Step{Object: s.workload().Object()})
+	case w == nil || w.DeletionTimestamp != nil:
+		return
+	case suspended(s.job):
+		plan.Delete = append(plan.Delete, engine.Step{Object: w.Target()})
+	case w.MustRelease():
+		plan.Patch = append(plan.Patch, statusOfWorkload(w, w.Release(s.now)))
+	case known && !w.Is(kueue.QuotaReserved) && !w.SameSize(s.workload().Spec):
+		plan.Patch = append(plan.Patch, engine.Step{Object: w.Target(), Data: w.Resize(s.workload().Spec)})
+	}
+}
+
+// admit tells Kueue once that every pod is ready.
+func (s *state) admit(plan *engine.Plan) {
+	w := s.world.Queue.Workload
+	notReady := func(r replica) bool { return !r.ready() && !s.over(r) }
+	if w == nil || !w.MayRun() || w.Is(kueue.PodsReady) || slices.ContainsFunc(s.replicas, notReady) {
+		return
+	}
+	plan.Patch = append(plan.Patch, statusOfWorkload(w, w.Started(s.now)))
+}
+
+// leave frees the quota of a job that has ended, when none of its pods holds any more of it.
+func leave(plan *engine.Plan, job *v1alpha1.TrainingJob, w World, now time.Time) {
+	holds := func(p corev1.Pod) bool { return !finished(&p) }
+	workload := w.Queue.Workload
+	if workload == nil || workload.Is(kueue.Finished) || workload.DeletionTimestamp != nil || slices.ContainsFunc(w.Pods, holds) {
+		return
+	}
+	for _, c := range job.Status.Conditions {
+		if c.Type == v1alpha1.ConditionSucceeded {
+			plan.Patch = append(plan.Patch, statusOfWorkload(workload, workload.Finish(c.Status == yes, c.Message, now)))
+		}
+	}
+}
+
+func statusOfWorkload(w *kueue.Workload, data []byte) engine.Step {
+	return engine.Step{Object: w.Target(), Subresource: "status", Data: data}
+}
+
+// workload is the Workload that asks for all pods of the job.
+func (s *state) workload() *kueue.Workload {
+	labels := ownLabels(s.job)
+	maps.Copy(labels, map[string]string{kueue.OwnerLabel: string(s.job.UID)})
+	w := &kueue.Workload{
+		ObjectMeta: metav1.ObjectMeta{Name: names.Workload(s.job.Name), Namespace: s.job.Namespace, Labels: labels},
+		Spec:       kueue.Spec{QueueName: queueOf(s.job)},
+	}
+	for i := range s.layout.Roles {
+		w.Spec.PodSets = append(w.Spec.PodSets, s.podSet(&s.layout.Roles[i]))
+	}
+	if p := s.world.Queue.Priority; p != nil {
+		w.Spec.Priority, w.Spec.PriorityClassRef = &p.Value, p.Class
+	}
+	return w
+}
+
+func (s *state) podSet(role *framework.Role) kueue.PodSet {
+	set := kueue.PodSet{
+		Name: names.Lower(role.Name), Count: int32(role.Count),
+		Template:        kueue.Template(s.make(replica{Member: framework.Member{Layout: s.layout, Role: role}})),
+		TopologyRequest: s.topology(),
+	}
+	if e := framework.ElasticOf(s.job); e != nil && set.Name == elasticSet {
+		if least, _ := framework.Bounds(e); least < set.Count {
+			set.MinCount = &least
+		}
+	}
+	return set
+}
+
+// topology asks Kueue for nodes that are close together. It keeps two PodSets in one domain if one of them is a single pod, as
+// those of a master and its workers are; more it cannot.
+func (s *state) topology() *kueue.TopologyRequest {
+	t := s.job.Spec.Scheduling.Topology
+	if t == nil {
+		return nil
+	}
+	request := &kueue.TopologyRequest{PodIndexLabel: new(names.Index)}
+	if t.Mode == "Required" {
+		request.Required = &t.Key
+	} else {
+		request.Preferred = &t.Key
+	}
+	if r := s.layout.Roles; len(r) == 2 && min(r[0].Count, r[1].Count) == 1 {
+		request.PodSetGroupName = new("job")
+	}
+	return request
+}
+
+// place gives a pod its place in the quota that was admitted.
+func place(s *state, m framework.Member, p *corev1.Pod) {
+	if queueOf(s.job) != "" && admitted(s.world) {
+		s.world.Queue.Place(p, names.Lower(m.Role.Name), m.Index)
+	}
+}

@@ -1,0 +1,133 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/kueue"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+// queueing asks whether the job waits in its queue, and for what, in Kueue's own words.
+func queueing(s *state) (wait, bool) {
+	queue, w := queueOf(s.job), s.world.Queue.Workload
+	switch {
+	case queue == "" || queuesBeside(s.job, s.world):
+		return wait{}, false
+	case !s.world.queues():
+		return wait{status: no, reason: v1alpha1.ReasonQueueUnavailable, message: fmt.Sprintf(
+			"spec.scheduling.queue: queue %s is Kueue's, and the cluster does not serve %s/%s: install Kueue, or create the job anew without the field.",
+			queue, kueue.Group, kueue.Version)}, true
+	case w == nil && len(s.world.Pods) == 0 && s.world.Queue.NoClass != "":
+		return pending(no, fmt.Sprintf("%s does not exist: create it, or create the job anew without it.", s.world.Queue.NoClass)), true
+	case w == nil && len(s.world.Pods) > 0:
+		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: fmt.Sprintf(
+			"Workload %s is gone, and with it the job's quota: the pods end, and the job enters queue %s anew.", names.Workload(s.job.Name), queue)}, true
+	case w == nil:
+		return pending(unknown, fmt.Sprintf("The job is about to enter queue %s.", queue)), true
+	case !w.Active() || w.MustRelease():
+		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: eviction(w)}, true
+	case !w.MayRun():
+		return standing(queue, w), true
+	}
+	if name, missing := s.world.Queue.MissingFlavor(); missing {
+		return pending(no, fmt.Sprintf("ResourceFlavor %s, of which Kueue gave the job quota, does not exist: create it.", name)), true
+	}
+	return wait{}, false
+}
+
+func pending(status metav1.ConditionStatus, message string) wait {
+	return wait{status: status, reason: v1alpha1.ReasonQueuePending, message: message}
+}
+
+// standing is what Kueue says of a job in a queue. Quota that is short is known; admission checks take their time.
+func standing(queue string, w *kueue.Workload) wait {
+	said := w.Pending()
+	switch {
+	case said == "":
+		return pending(unknown, fmt.Sprintf("The job waits in queue %s.", queue))
+	case w.Is(kueue.QuotaReserved):
+		return pending(unknown, fmt.Sprintf("Queue %s: %s", queue, said))
+	}
+	return pending(no, fmt.Sprintf("Queue %s: %s", queue, said))
+}
+
+// eviction says why the quota of a job is taken back.
+func eviction(w *kueue.Workload) string {
+	if w.DeletionTimestamp != nil {
+		return fmt.Sprintf("Workload %s is being deleted: the job enters its queue anew then.", w.Name)
+	}
+	message := "Kueue takes the job's quota back."
+	if c := w.Condition(kueue.Evicted); w.Is(kueue.Evicted) {
+		message = fmt.Sprintf("Kueue evicted the job (%s): %s", c.Reason, c.Message)
+	}
+	if !w.Active() {
+		return fmt.Sprintf("%s. Set spec.active of Workload %s to true to let the job wait again.", strings.TrimSuffix(message, "."), w.Name)
+	}
+	return message
+}
+
+// waitsInQueue is a condition of a job that its queue keeps from having pods.
+func waitsInQueue(s *state, kind string) metav1.Condition {
+	w, _ := queueing(s)
+	if s.wait != nil && s.world.Queue.Workload == nil {
+		w = *s.wait // what it asks for must be known before it enters the queue
+	}
+	return condition(kind, w.status, w.reason, w.message)
+}
+
+func withStatus(c metav1.Condition, status metav1.ConditionStatus) metav1.Condition {
+	c.Status = status
+	return c
+}
+
+// partly tells of a job that was admitted with fewer workers than it is to have.
+func (s *state) partly() string {
+	e := framework.ElasticOf(s.job)
+	if e == nil || s.layout.Job == s.job {
+		return ""
+	}
+	return fmt.Sprintf(" Kueue admitted %d of %d workers: suspend and resume the job to ask for all of them again.",
+		s.layout.Find("Worker").Count, e.Replicas)
+}
+
+// stand records how the job stands in its queue.
+func (s *state) stand() {
+	queue := queueOf(s.job)
+	if queue == "" || queuesBeside(s.job, s.world) || suspended(s.job) && s.world.Queue.Workload == nil {
+		s.job.Status.Queue = nil
+		return
+	}
+	status := &v1alpha1.QueueStatus{Name: queue, State: v1alpha1.QueueUnavailable}
+	if w := s.world.Queue.Workload; s.world.queues() {
+		status.State = v1alpha1.QueuePending
+		if w != nil {
+			status.State, status.Workload, status.ClusterQueue = stateIn(w), names.Workload(s.job.Name), w.ClusterQueue()
+			status.Evictions, status.EvictedReason = w.Evictions(), w.EvictedReason()
+		}
+	}
+	if status.EvictedReason == "" && s.job.Status.Queue != nil && status.Evictions > 0 {
+		status.EvictedReason = s.job.Status.Queue.EvictedReason
+	}
+	s.job.Status.Queue = status
+}
+
+func stateIn(w *kueue.Workload) string {
+	switch {
+	case w.MayRun():
+		return v1alpha1.QueueAdmitted
+	case !w.Active() || w.MustRelease():
+		return v1alpha1.QueueEvicted
+	case w.Is(kueue.QuotaReserved):
+		return v1alpha1.QueueReserved
+	default:
+		return v1alpha1.QueuePending
+	}
+}
