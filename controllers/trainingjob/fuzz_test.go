@@ -17,6 +17,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // dice turns fuzzing bytes into choices.
@@ -64,6 +65,9 @@ func (d *dice) job() *v1alpha1.TrainingJob {
 	} else {
 		last.Replicas = new(int32(1 + d.roll(4)))
 	}
+	if d.roll(3) == 0 {
+		last.Accelerator = &v1alpha1.AcceleratorRequest{Name: "a100", Count: 8}
+	}
 	if shape.framework == v1alpha1.TensorFlow && d.roll(2) == 0 {
 		job.Spec.TensorFlow = &v1alpha1.TensorFlowSpec{ClusterSpec: "Sparse"}
 	}
@@ -88,17 +92,21 @@ type life struct {
 	now      time.Time
 	failures int32
 	made     int
+	// bare is true while the Accelerator is not there, largest is its largest node.
+	bare    bool
+	largest int32
 }
 
 // pass decides as the engine does, twice, and carries the plan out.
 func (l *life) pass() engine.Plan {
 	l.t.Helper()
 	before := l.job.DeepCopy()
-	plan := Plan(l.job, World{Pods: l.pods}, l.now)
-	if diff := gocmp.Diff(plan, Plan(l.job, World{Pods: l.pods}, l.now)); diff != "" {
+	plan := Plan(l.job, l.world(), l.now)
+	if diff := gocmp.Diff(plan, Plan(l.job, l.world(), l.now)); diff != "" {
 		l.t.Fatalf("two plans of one world differ:\n%s", diff)
 	}
-	world := World{Pods: append([]corev1.Pod(nil), l.pods...)}
+	world := l.world()
+	world.Pods = slices.Clone(world.Pods)
 	l.check(plan)
 	l.carryOut(plan)
 	Report(l.job, world, l.now)
@@ -113,6 +121,19 @@ func (l *life) pass() engine.Plan {
 	return plan
 }
 
+// world is what the job sees: its pods, and the Accelerator that its last role names, while it is there.
+func (l *life) world() World {
+	w := World{Pods: l.pods}
+	if !l.bare {
+		w.Accelerators = []v1alpha1.Accelerator{{
+			ObjectMeta: metav1.ObjectMeta{Name: "a100"},
+			Spec:       v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu", NodeSelector: map[string]string{"gpu": "a100"}},
+			Status:     v1alpha1.AcceleratorStatus{Nodes: new(int32(1)), Shapes: []v1alpha1.NodeShape{{Devices: l.largest, Nodes: 1}}},
+		}}
+	}
+	return w
+}
+
 func (l *life) check(plan engine.Plan) {
 	l.t.Helper()
 	if plan.Again < 0 {
@@ -123,6 +144,9 @@ func (l *life) check(plan engine.Plan) {
 		taken[p.Name] = true
 	}
 	for _, s := range plan.Create {
+		if p, isPod := s.Object.(*corev1.Pod); isPod && p.Labels[names.Accelerator] == "" && l.asks(p) {
+			l.t.Fatalf("pod %s would be made without its devices", p.Name)
+		}
 		if name := s.Object.GetName(); taken[name] || len(validation.IsDNS1123Label(name)) > 0 {
 			l.t.Fatalf("cannot create %q", name)
 		}
@@ -133,6 +157,13 @@ func (l *life) check(plan engine.Plan) {
 			l.t.Fatalf("%s would be deleted without a UID", s.Object.GetName())
 		}
 	}
+}
+
+// asks is true of a pod of a role that names an Accelerator.
+func (l *life) asks(p *corev1.Pod) bool {
+	return slices.ContainsFunc(l.job.Spec.Roles, func(r v1alpha1.Role) bool {
+		return r.Accelerator != nil && names.Lower(r.Name) == p.Labels[names.Role]
+	})
 }
 
 func (l *life) carryOut(plan engine.Plan) {
@@ -164,6 +195,9 @@ func (l *life) happen() {
 	l.now = l.now.Add(time.Duration(l.dice.roll(20)) * time.Second)
 	if l.dice.roll(12) == 0 {
 		l.job.Spec.RunPolicy.Suspend = new(!suspended(l.job))
+	}
+	if l.dice.roll(10) == 0 {
+		l.bare, l.largest = l.dice.roll(2) == 0, int32(4*l.dice.roll(3))
 	}
 	if len(l.pods) == 0 {
 		return
@@ -219,12 +253,13 @@ func FuzzPlan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bytes []byte) {
 		// The fuzzer likes inputs of megabytes, and would play one life for minutes.
 		d := dice(bytes[:min(len(bytes), 300)])
-		l := &life{t: t, dice: &d, job: d.job(), now: noon}
+		l := &life{t: t, dice: &d, job: d.job(), now: noon, largest: 8}
 		for len(d) > 0 {
 			l.pass()
 			l.happen()
 		}
 		l.job.Spec.RunPolicy.Suspend = new(false)
+		l.bare, l.largest = false, 8
 		l.rest()
 		charged := int32(0)
 		for _, rec := range l.job.Status.Restarts {
@@ -233,7 +268,7 @@ func FuzzPlan(f *testing.F) {
 		if charged > l.failures {
 			t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
 		}
-		if s := look(l.job, World{Pods: l.pods}, l.now); !ended(l.job) {
+		if s := look(l.job, l.world(), l.now); !ended(l.job) {
 			for _, r := range s.replicas {
 				if r.pod == nil && !r.done && !s.awaitsWorkers(r) {
 					t.Fatalf("at rest there is no pod %s", r.Name())
