@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/dynamic-resource-allocation/cel"
@@ -14,11 +15,11 @@ import (
 	"github.com/millrace-ml/millrace/internal/accelerator"
 )
 
-// chooser chooses devices by CEL, as the scheduler does.
-type chooser struct{ compiled *cel.Cache }
+// chooser chooses devices by CEL, as the scheduler does. What reads the expressions is large, and is made when the first is read.
+type chooser struct{ compiled func() *cel.Cache }
 
 func newChooser() chooser {
-	return chooser{cel.NewCache(256, cel.Features{EnableConsumableCapacity: true})}
+	return chooser{sync.OnceValue(func() *cel.Cache { return cel.NewCache(256, cel.Features{EnableConsumableCapacity: true}) })}
 }
 
 // choose returns the devices that meet all selectors.
@@ -38,7 +39,7 @@ func (c chooser) choose(ctx context.Context, slicesOf []resourcev1.ResourceSlice
 // compile reads expressions; wrong says which cannot be read. The path is of the list they are from.
 func (c chooser) compile(path string, expressions []string) (compiled []cel.CompilationResult, wrong string) {
 	for i, expression := range expressions {
-		result := c.compiled.GetOrCompile(expression)
+		result := c.compiled().GetOrCompile(expression)
 		if result.Error != nil {
 			return nil, fmt.Sprintf("%s[%d]: %s", path, i, result.Error.Detail)
 		}

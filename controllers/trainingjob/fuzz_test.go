@@ -20,6 +20,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/kueue"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // dice turns fuzzing bytes into choices.
@@ -67,6 +68,9 @@ func (d *dice) job() *v1alpha1.TrainingJob {
 	} else {
 		last.Replicas = new(int32(1 + d.roll(4)))
 	}
+	if d.roll(3) == 0 {
+		last.Accelerator = &v1alpha1.AcceleratorRequest{Name: "a100", Count: 8}
+	}
 	if shape.framework == v1alpha1.TensorFlow && d.roll(2) == 0 {
 		job.Spec.TensorFlow = &v1alpha1.TensorFlowSpec{ClusterSpec: "Sparse"}
 	}
@@ -108,22 +112,9 @@ type life struct {
 	groups   []unstructured.Unstructured
 	// queue is Kueue, if the job waits in a queue of it.
 	queue *queueLife
-}
-
-func (l *life) world() World {
-	w := World{Pods: slices.Clone(l.pods), Served: l.served, Groups: slices.Clone(l.groups)}
-	if l.queue == nil {
-		return w
-	}
-	if l.queue.gone {
-		w.Served = slices.DeleteFunc(slices.Clone(w.Served), func(kind schema.GroupVersionKind) bool { return kind.Group == kueue.Group })
-		return w
-	}
-	if !w.queues() {
-		w.Served = append(slices.Clone(w.Served), kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
-	}
-	w.Queue = l.queue.world
-	return w
+	// bare is true while the Accelerator is not there, largest is its largest node.
+	bare    bool
+	largest int32
 }
 
 // regroup carries out what a plan says of groups: their schedulers take them in at once.
@@ -164,6 +155,29 @@ func (l *life) pass() engine.Plan {
 	return plan
 }
 
+// world is what the job sees: its pods and groups, its place in the queue, and the Accelerator that its last role names, while it
+// is there.
+func (l *life) world() World {
+	w := World{Pods: slices.Clone(l.pods), Served: slices.Clone(l.served), Groups: slices.Clone(l.groups)}
+	if !l.bare {
+		w.Accelerators = []v1alpha1.Accelerator{{
+			ObjectMeta: metav1.ObjectMeta{Name: "a100"},
+			Spec:       v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu", NodeSelector: map[string]string{"gpu": "a100"}},
+			Status:     v1alpha1.AcceleratorStatus{Nodes: new(int32(1)), Shapes: []v1alpha1.NodeShape{{Devices: l.largest, Nodes: 1}}},
+		}}
+	}
+	ofKueue := func(kind schema.GroupVersionKind) bool { return kind.Group == kueue.Group }
+	switch {
+	case l.queue == nil:
+	case l.queue.gone:
+		w.Served = slices.DeleteFunc(w.Served, ofKueue)
+	default:
+		w.Served = append(slices.DeleteFunc(w.Served, ofKueue), kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
+		w.Queue = l.queue.world
+	}
+	return w
+}
+
 func (l *life) check(plan engine.Plan) {
 	l.t.Helper()
 	if plan.Again < 0 {
@@ -175,6 +189,9 @@ func (l *life) check(plan engine.Plan) {
 	}
 	l.checkQueue(plan)
 	for _, s := range plan.Create {
+		if p, isPod := s.Object.(*corev1.Pod); isPod && p.Labels[names.Accelerator] == "" && l.asks(p) {
+			l.t.Fatalf("pod %s would be made without its devices", p.Name)
+		}
 		if name := s.Object.GetName(); taken[name] || len(validation.IsDNS1123Label(name)) > 0 {
 			l.t.Fatalf("cannot create %q", name)
 		}
@@ -185,6 +202,13 @@ func (l *life) check(plan engine.Plan) {
 			l.t.Fatalf("%s would be deleted without a UID", s.Object.GetName())
 		}
 	}
+}
+
+// asks is true of a pod of a role that names an Accelerator.
+func (l *life) asks(p *corev1.Pod) bool {
+	return slices.ContainsFunc(l.job.Spec.Roles, func(r v1alpha1.Role) bool {
+		return r.Accelerator != nil && names.Lower(r.Name) == p.Labels[names.Role]
+	})
 }
 
 func (l *life) carryOut(plan engine.Plan) {
@@ -218,6 +242,9 @@ func (l *life) happen() {
 	l.happenToQueue()
 	if l.dice.roll(12) == 0 {
 		l.job.Spec.RunPolicy.Suspend = new(!suspended(l.job))
+	}
+	if l.dice.roll(10) == 0 {
+		l.bare, l.largest = l.dice.roll(2) == 0, int32(4*l.dice.roll(3))
 	}
 	if len(l.pods) == 0 {
 		return
@@ -273,7 +300,7 @@ func FuzzPlan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bytes []byte) {
 		// The fuzzer likes inputs of megabytes, and would play one life for minutes.
 		d := dice(bytes[:min(len(bytes), 300)])
-		l := &life{t: t, dice: &d, job: d.job(), now: noon}
+		l := &life{t: t, dice: &d, job: d.job(), now: noon, largest: 8}
 		if d.roll(2) == 0 {
 			l.served = Optional
 		}
@@ -284,6 +311,7 @@ func FuzzPlan(f *testing.F) {
 		}
 		l.job.Spec.RunPolicy.Suspend = new(false)
 		l.admitAtLast()
+		l.bare, l.largest = false, 8
 		l.rest()
 		charged := int32(0)
 		for _, rec := range l.job.Status.Restarts {

@@ -105,7 +105,8 @@ func TestNodeAffinityAsksForBoth(t *testing.T) {
 		"the same":                 {[]corev1.NodeSelectorTerm{term("a", "1")}, []corev1.NodeSelectorTerm{term("a", "1")}, []corev1.NodeSelectorTerm{term("a", "1")}},
 		"one that matches no node": {[]corev1.NodeSelectorTerm{{}}, []corev1.NodeSelectorTerm{term("a", "1")}, []corev1.NodeSelectorTerm{{}}},
 		"two of each make up four": {
-			[]corev1.NodeSelectorTerm{term("a", "1"), term("a", "2")}, []corev1.NodeSelectorTerm{term("b", "1"), term("b", "2")},
+			[]corev1.NodeSelectorTerm{term("a", "1"), term("a", "2")},
+			[]corev1.NodeSelectorTerm{term("b", "1"), term("b", "2")},
 			[]corev1.NodeSelectorTerm{
 				both(term("a", "1"), term("b", "1")), both(term("a", "1"), term("b", "2")),
 				both(term("a", "2"), term("b", "1")), both(term("a", "2"), term("b", "2")),
