@@ -13,11 +13,11 @@
 //	                  +-- suspended <-- spec.runPolicy.suspend, from any state but the last two
 //
 // What is decided comes from the pods that exist, in this order: did a role that decides succeed; is the job suspended; did a
-// replica fail for good; is the restart budget spent; has a deadline passed. A replica is judged by its main container. Five
+// replica fail for good; is the restart budget spent; has a deadline passed. A replica is judged by its main container. Six
 // things only are taken from the status, because the pods cannot tell them once they are gone: how the job ended, when it
-// started, how often it was suspended, which replicas have succeeded, and which units were restarted how often. Each is stored
-// before anything is done about it. A failed pod is deleted only when its failure has been counted in status.restarts; the
-// attempt its replacement carries as a label is the sum of the counts of its replica, its role, its job and of the suspensions,
+// started, how often it was suspended, which replicas have succeeded, which units were restarted how often, and how often a gang
+// was released and when it tries again. Each is stored before anything is done about it. A failed pod is deleted only when its failure has been counted in status.restarts; the
+// attempt its replacement carries as a label is the sum of the counts of its replica, its role, its job, of the suspensions and of the releases,
 // and a pod of an earlier attempt is one to delete. Pods are cleaned up only when the end of the job is stored. A manager that
 // dies between any two writes thus neither counts a failure twice nor forgets it.
 //

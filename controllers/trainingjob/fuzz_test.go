@@ -230,7 +230,7 @@ func (l *life) carryOut(plan engine.Plan) {
 		}
 		l.made++
 		p.UID = types.UID(fmt.Sprintf("pod-%d", l.made))
-		p.Status.Phase = corev1.PodPending
+		p.Status.Phase, p.CreationTimestamp = corev1.PodPending, metav1.NewTime(l.now)
 		left = append(left, *p)
 	}
 	l.pods = left

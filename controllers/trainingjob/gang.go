@@ -80,7 +80,24 @@ func gangOf(l *framework.Layout) (gang.Gang, bool) {
 		g.MinMember = min(*n, atStart(l, count))
 	}
 	g.Priority, g.Mixed = priority(l)
+	require(&g, l)
 	return g, true
+}
+
+// require adds up what the pods of the minimum ask for: those of the roles' minimums, or else the first in rank order.
+func require(g *gang.Gang, l *framework.Layout) {
+	left := g.MinMember
+	for i := range l.Roles {
+		if l.WaitsForOthers(&l.Roles[i]) {
+			continue
+		}
+		n := min(left, count(l, &l.Roles[i]))
+		if len(g.Roles) > 0 {
+			n = least(l, &l.Roles[i])
+		}
+		g.Require(&l.Roles[i].Template.Spec, n)
+		left -= n
+	}
 }
 
 // least is the minimum of a role: what the job says, or else all of it, or as many elastic workers as can train.

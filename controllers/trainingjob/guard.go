@@ -43,7 +43,7 @@ func (s *state) waiting() (gang.Waiting, bool) {
 			w.Placed++
 		}
 	}
-	return w, s.guarded() && !s.halted() && !s.gang.whole() && w.Placed > 0 && s.allMade()
+	return w, s.guarded() && !s.since().IsZero() && !s.halted() && !s.gang.whole() && w.Placed > 0 && s.allMade()
 }
 
 // allMade is true when every pod of the start exists: until then nobody can say that one finds no place.
@@ -137,6 +137,12 @@ func awaitsTry(s *state) (wait, bool) {
 		return w, true
 	}
 	return wait{}, false
+}
+
+// parted is true for a failure of before a release: since then it is the gang that the job waits for.
+func (s *state) parted(f *v1alpha1.Failure) bool {
+	g := s.job.Status.Gang
+	return g != nil && g.NextTry != nil && timeOf(f).Before(g.NextTry.Time)
 }
 
 // parting is why a pod of an attempt that is over is deleted.

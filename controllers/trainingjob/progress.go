@@ -195,7 +195,7 @@ func ending(p *corev1.Pod) string {
 // explains is true when the last recorded failure of a unit is why a replica does not run: it happened since the job was
 // started, and the pod that stands for the replica, if any, was made for it.
 func (s *state) explains(rec v1alpha1.Restart, r replica) bool {
-	if rec.Cause == nil || r.attempt == 0 {
+	if rec.Cause == nil || r.attempt == 0 || s.parted(rec.Cause) {
 		return false
 	}
 	at, start := rec.Cause.Time, s.job.Status.StartTime

@@ -104,7 +104,7 @@ func (s *story) carryOut(plan engine.Plan) bool {
 		}
 		wrote = true
 		s.made++
-		p.UID, p.Status.Phase = types.UID(strconv.Itoa(s.made)), corev1.PodPending
+		p.UID, p.Status.Phase, p.CreationTimestamp = types.UID(strconv.Itoa(s.made)), corev1.PodPending, metav1.NewTime(s.now)
 		s.pods = append(s.pods, *p)
 		fmt.Fprintf(&s.text, "  + %s attempt %s\n", p.Name, p.Labels[names.Attempt])
 	}

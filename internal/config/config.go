@@ -102,7 +102,7 @@ func Default() Config {
 		Health:                  Endpoint{BindAddress: ":8081"},
 		Log:                     Log{Level: "info", Format: "json"},
 		Concurrency:             map[string]int{},
-		Gang:                    Gang{Scheduler: string(v1alpha1.GangAuto)},
+		Gang:                    Gang{Scheduler: string(v1alpha1.GangAuto), SchedulerNames: map[string]string{}},
 		GracefulShutdownTimeout: seconds(20),
 	}
 	for _, kind := range kinds {

@@ -40,6 +40,8 @@ type Gang struct {
 	// Priority is the PriorityClass of all pods; Mixed is true when they have several.
 	Priority string
 	Mixed    bool
+	// Requests are what the pods of the minimum ask for together.
+	Requests corev1.ResourceList
 	// Queue is the queue the job waits in.
 	Queue string
 	// Topology is what keeps the pods close together, if anything.

@@ -84,6 +84,5 @@ func Backoff(uid string, n int32) time.Duration {
 	wait := min(firstBackoff<<min(max(n-1, 0), mostDoubled), mostBackoff)
 	h := fnv.New64a()
 	h.Write([]byte(uid + "/" + strconv.Itoa(int(n))))
-	share := time.Duration(h.Sum64() % 1000)
-	return (wait + wait*share/2000).Truncate(time.Second)
+	return (wait + wait/2000*time.Duration(h.Sum64()%1000)).Truncate(time.Second)
 }

@@ -25,6 +25,10 @@ var volcano = Row{
 		spec := map[string]any{"minMember": int64(g.MinMember)}
 		set(spec, "priorityClassName", g.Priority)
 		set(spec, "queue", g.Queue)
+		if len(g.Requests) > 0 {
+			// Without it every group is let out of the queue at once.
+			spec["minResources"] = quantities(g.Requests)
+		}
 		if len(g.Roles) > 0 {
 			tasks := map[string]any{}
 			for _, r := range g.Roles {

@@ -178,6 +178,14 @@ var _ = Describe("the manager", Ordered, func() {
 
 	itGivesDevices(&admin, &namespace)
 
+	It("places a gang when a scheduler for it is installed and lets it in", func(ctx SpecContext) {
+		placeGang(ctx, admin, namespace, condition(v1alpha1.ConditionScheduled))
+	})
+
+	It("lets go of a gang that waits for the rest in vain, and tries again", func(ctx SpecContext) {
+		releaseGang(ctx, admin, namespace, condition(v1alpha1.ConditionScheduled))
+	})
+
 	It("leaves a job alone that another controller runs", func(ctx SpecContext) {
 		foreign, ours := digits(namespace), digits(namespace)
 		foreign.Name, foreign.Spec.ManagedBy = "elsewhere", "kueue.x-k8s.io/multikueue"
