@@ -140,7 +140,9 @@ func (l *life) check(plan engine.Plan) {
 }
 
 func (l *life) carryOut(plan engine.Plan) {
-	l.carryOutQueue(plan)
+	if l.queue != nil {
+		l.queue.carryOut(l.t, plan)
+	}
 	var left []corev1.Pod
 	for _, p := range l.pods {
 		gone := false
