@@ -212,7 +212,9 @@ func (l *life) asks(p *corev1.Pod) bool {
 }
 
 func (l *life) carryOut(plan engine.Plan) {
-	l.carryOutQueue(plan)
+	if l.queue != nil {
+		l.queue.carryOut(l.t, plan)
+	}
 	var left []corev1.Pod
 	for _, p := range l.pods {
 		gone := false

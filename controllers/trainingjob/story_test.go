@@ -24,7 +24,8 @@ import (
 )
 
 // script is a job and what happens to it, a line each: "run NAME", "succeed NAME", "fail NAME CODE [MESSAGE]", "lose NAME" (evicted),
-// "delete NAME" (by force), "terminate NAME" (with grace), "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume", "scale N". NAME may be all.
+// "delete NAME" (by force), "terminate NAME" (with grace), "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume", "scale N", and of Kueue "admit [N]" (workers) and
+// "evict REASON". NAME may be all.
 type script struct {
 	Job   v1alpha1.TrainingJob `json:"job"`
 	Steps []string             `json:"steps"`
@@ -38,6 +39,8 @@ type story struct {
 	now  time.Time
 	made int
 	said string
+	// kueue is there for a job that waits in a queue.
+	kueue *playedKueue
 	// over is true when the job is deleted.
 	over bool
 	text strings.Builder
@@ -54,6 +57,9 @@ func TestStories(t *testing.T) {
 			load(t, file, &c)
 			prepare(&c.Job)
 			s := &story{t: t, job: &c.Job, now: noon}
+			if queueOf(&c.Job) != "" {
+				s.kueue = &playedKueue{}
+			}
 			s.settle()
 			for _, step := range c.Steps {
 				fmt.Fprintf(&s.text, "\n%s %s\n", s.now.Format("15:04:05"), step)
@@ -71,6 +77,9 @@ func (s *story) settle() {
 	for range 20 {
 		before := s.job.DeepCopy()
 		world := World{Pods: slices.Clone(s.pods)}
+		if s.kueue != nil {
+			world.Served, world.Queue = Optional, s.kueue.world
+		}
 		plan := Plan(s.job, world, s.now)
 		wrote := s.carryOut(plan)
 		if s.over {
@@ -97,6 +106,9 @@ func (s *story) carryOut(plan engine.Plan) bool {
 		s.over = s.over || d.Object.GetUID() == s.job.UID
 	}
 	wrote := len(plan.Delete) > 0
+	if s.kueue != nil {
+		wrote = s.kueue.tell(s, plan) || wrote
+	}
 	for _, c := range plan.Create {
 		p, isPod := c.Object.DeepCopyObject().(*corev1.Pod)
 		if !isPod {
@@ -140,6 +152,8 @@ func (s *story) play(step []string) {
 			s.t.Fatal(err)
 		}
 		s.now = s.now.Add(d)
+	case "admit", "evict":
+		s.kueue.play(s, step)
 	case "suspend", "resume":
 		policy.Suspend = new(verb == "suspend")
 	case "scale":

@@ -1,0 +1,139 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/kueue"
+)
+
+// playedKueue is a Kueue in memory, with the API server's part in it.
+type playedKueue struct {
+	world kueue.World
+	made  int
+}
+
+// carryOut does what a plan wants of the Workload, and tells whether that is anything.
+func (k *playedKueue) carryOut(t *testing.T, plan engine.Plan) (wrote bool) {
+	t.Helper()
+	for _, s := range plan.Patch {
+		wrote, k.world.Workload = true, k.patched(t, s)
+	}
+	for _, s := range plan.Delete {
+		if w := k.world.Workload; w != nil && s.Object.GetUID() == w.UID {
+			wrote, k.world.Workload = true, nil
+		}
+	}
+	for _, s := range plan.Create {
+		u, isWorkload := s.Object.(*unstructured.Unstructured)
+		if !isWorkload {
+			continue
+		}
+		w, err := kueue.Read[kueue.Workload](u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.made++
+		w.UID, w.ResourceVersion = types.UID(fmt.Sprintf("workload-%d", k.made)), "1"
+		wrote, k.world.Workload = true, w
+	}
+	return wrote
+}
+
+// patched is the Workload after a patch.
+func (k *playedKueue) patched(t *testing.T, s engine.Step) *kueue.Workload {
+	t.Helper()
+	w := *k.world.Workload
+	if s.Subresource == "status" {
+		w.Status.Conditions = nil
+	} else {
+		w.Spec.PodSets = nil
+	}
+	if err := json.Unmarshal(s.Data, &w); err != nil {
+		t.Fatal(err)
+	}
+	return &w
+}
+
+func (k *playedKueue) set(kind string, status metav1.ConditionStatus, reason string, now time.Time) {
+	w := *k.world.Workload
+	w.Status.Conditions = slices.DeleteFunc(slices.Clone(w.Status.Conditions), func(c metav1.Condition) bool { return c.Type == kind })
+	c := metav1.Condition{Type: kind, Status: status, Reason: reason, Message: "played", LastTransitionTime: metav1.NewTime(now)}
+	w.Status.Conditions = append(w.Status.Conditions, c)
+	k.world.Workload = &w
+}
+
+// admit admits a Workload that waits; choose picks the size of a PodSet that may be smaller.
+func (k *playedKueue) admit(now time.Time, choose func(least, most int32) int32) {
+	w := k.world.Workload
+	if w == nil || w.Is(kueue.Finished) || w.Is(kueue.QuotaReserved) {
+		return
+	}
+	k.set(kueue.Evicted, no, kueue.QuotaReserved, now)
+	k.set(kueue.QuotaReserved, yes, kueue.QuotaReserved, now)
+	k.set(kueue.Admitted, yes, kueue.Admitted, now)
+	a := &kueue.Admission{ClusterQueue: "gpus"}
+	for _, s := range w.Spec.PodSets {
+		count := s.Count
+		if s.MinCount != nil {
+			count = choose(*s.MinCount, s.Count)
+		}
+		a.PodSetAssignments = append(a.PodSetAssignments, kueue.Assignment{Name: s.Name, Count: &count})
+	}
+	k.world.Workload.Status.Admission = a
+}
+
+// tell carries out a plan in a story, and tells what becomes of the Workload.
+func (k *playedKueue) tell(s *story, plan engine.Plan) bool {
+	held := k.world.Workload != nil && k.world.Workload.Is(kueue.QuotaReserved)
+	had := k.world.Workload != nil
+	wrote := k.carryOut(s.t, plan)
+	w := k.world.Workload
+	for _, line := range []struct {
+		is   bool
+		text string
+	}{
+		{!had && w != nil, "enters its queue"},
+		{had && w == nil, "leaves its queue"},
+		{held && w != nil && !w.Is(kueue.QuotaReserved), "gives its quota back"},
+		{wrote && w != nil && w.Is(kueue.Finished), "is finished"},
+		{wrote && w != nil && w.Is(kueue.PodsReady) && !w.Is(kueue.Finished), "has its pods ready"},
+	} {
+		if line.is {
+			fmt.Fprintf(&s.text, "  ~ the Workload %s\n", line.text)
+		}
+	}
+	return wrote
+}
+
+// play lets Kueue admit or evict the job.
+func (k *playedKueue) play(s *story, step []string) {
+	s.t.Helper()
+	s.now = s.now.Add(time.Second)
+	if step[0] == "evict" {
+		k.set(kueue.Evicted, yes, step[1], s.now)
+		return
+	}
+	k.admit(s.now, func(_, most int32) int32 {
+		if len(step) == 1 {
+			return most
+		}
+		n, err := strconv.ParseInt(step[1], 10, 32)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return int32(n)
+	})
+}
