@@ -20,6 +20,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -28,11 +29,15 @@ import (
 type Options struct {
 	// MaxConcurrentReconciles is how many objects of a kind are worked on at once.
 	MaxConcurrentReconciles int
+	// Healing is what nodes are judged by.
+	Healing health.Policy
 }
 
 // kinds is the list of everything Millrace runs.
-var kinds = []func(ctrl.Manager, engine.Deps, int) error{
-	trainingjob.Setup,
+var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
+	func(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
+		return trainingjob.Setup(mgr, deps, trainingjob.Options{Concurrency: opts.MaxConcurrentReconciles, Healing: opts.Healing})
+	},
 }
 
 // Setup adds every kind to a manager.
@@ -49,7 +54,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 		Recorder: mgr.GetEventRecorder(names.Manager), Clock: clock.RealClock{},
 	}
 	for _, setup := range kinds {
-		if err := setup(mgr, deps, opts.MaxConcurrentReconciles); err != nil {
+		if err := setup(mgr, deps, opts); err != nil {
 			return fmt.Errorf("setting up controllers: %w", err)
 		}
 	}

@@ -22,6 +22,7 @@ var objections = []func(*v1alpha1.TrainingJob) (objection, bool){
 	nobodyDecides,
 	missingEndpoint,
 	reservedEnv,
+	lostCheckpoints,
 }
 
 // accept says why a job cannot be run, if so.

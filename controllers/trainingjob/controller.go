@@ -5,6 +5,7 @@ package trainingjob
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 )
 
@@ -33,8 +35,12 @@ var Optional = []schema.GroupVersionKind{}
 
 // Kind is the TrainingJob as the engine runs it, in a cluster with these offers; nil stands for none.
 func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
+	return kindOf(observer{offers, health.Default()})
+}
+
+func kindOf(o observer) engine.Kind[*v1alpha1.TrainingJob, World] {
 	return engine.Kind[*v1alpha1.TrainingJob, World]{
-		Observe: observer{offers}.observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
+		Observe: o.observe, Hurries: succeeded, Tally: replacements, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
 		Ours: ours, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}},
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionAccepted, Status: no, Type: corev1.EventTypeWarning},
@@ -57,8 +63,11 @@ func ours(job *v1alpha1.TrainingJob) bool {
 	return job.Spec.ManagedBy == "" || job.Spec.ManagedBy == Manager
 }
 
-// observer reads what jobs are decided from, of optional kinds from offers.
-type observer struct{ offers engine.Offers }
+// observer reads what jobs are decided from, of optional kinds from offers. Nodes are judged by a policy.
+type observer struct {
+	offers  engine.Offers
+	healing health.Policy
+}
 
 // served are the optional kinds that the cluster offers now.
 func (o observer) served() []schema.GroupVersionKind {
@@ -76,7 +85,12 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 	if err != nil {
 		return World{}, err
 	}
-	world := World{Pods: pods.Items, Served: o.served()}
+	world := World{Pods: pods.Items, Served: o.served(), Healing: o.healing}
+	if !ended(job) {
+		if err := world.observeNodes(ctx, c); err != nil {
+			return World{}, err
+		}
+	}
 	for i := range pods.Items {
 		if err := world.observe(ctx, c, &pods.Items[i]); err != nil {
 			return World{}, err
@@ -149,7 +163,8 @@ var steps = []string{
 // canWait is true when only counts changed, or conditions took a step on the normal way to running.
 func canWait(before, after *v1alpha1.TrainingJob) bool {
 	changed := before.Status.ObservedGeneration != after.Status.ObservedGeneration
-	if changed && before.Status.ObservedGeneration > 0 || recorded(before) != recorded(after) {
+	if changed && before.Status.ObservedGeneration > 0 || recorded(before) != recorded(after) ||
+		!equality.Semantic.DeepEqual(before.Status.Nodes, after.Status.Nodes) {
 		return false
 	}
 	for _, c := range after.Status.Conditions {
@@ -166,13 +181,26 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 	return true
 }
 
+// Options are what can be set.
+type Options struct {
+	// Concurrency is how many jobs are worked on at once.
+	Concurrency int
+	// Healing is what nodes are judged by.
+	Healing health.Policy
+}
+
 // Setup adds the kind to a manager.
-func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
+func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Node{}, index.UnwellNode, unwellNode(opts.Healing)); err != nil {
+		return fmt.Errorf("indexing nodes: %w", err)
+	}
 	watches := func(b *builder.Builder) *builder.Builder {
 		return b.Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
+			Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(jobsOn(mgr.GetClient())), builder.WithPredicates(judged(opts.Healing))).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold))
 	}
-	return engine.Register(mgr, engine.New(Name, Kind(deps.Optional), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
+	kind := kindOf(observer{deps.Optional, opts.Healing})
+	return engine.Register(mgr, engine.New(Name, kind, deps), watches, controller.Options{MaxConcurrentReconciles: opts.Concurrency})
 }
 
 // changed lets through updates of pods in what the cache keeps of them.

@@ -6,6 +6,7 @@ package trainingjob
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // dice turns fuzzing bytes into choices.
@@ -85,6 +88,7 @@ type life struct {
 	dice     *dice
 	job      *v1alpha1.TrainingJob
 	pods     []corev1.Pod
+	nodes    []corev1.Node
 	now      time.Time
 	failures int32
 	made     int
@@ -94,11 +98,11 @@ type life struct {
 func (l *life) pass() engine.Plan {
 	l.t.Helper()
 	before := l.job.DeepCopy()
-	plan := Plan(l.job, World{Pods: l.pods}, l.now)
-	if diff := gocmp.Diff(plan, Plan(l.job, World{Pods: l.pods}, l.now)); diff != "" {
+	world := World{Pods: append([]corev1.Pod(nil), l.pods...), Nodes: append([]corev1.Node(nil), l.nodes...), Healing: health.Default()}
+	plan := Plan(l.job, world, l.now)
+	if diff := gocmp.Diff(plan, Plan(l.job, world, l.now)); diff != "" {
 		l.t.Fatalf("two plans of one world differ:\n%s", diff)
 	}
-	world := World{Pods: append([]corev1.Pod(nil), l.pods...)}
 	l.check(plan)
 	l.carryOut(plan)
 	Report(l.job, world, l.now)
@@ -128,11 +132,45 @@ func (l *life) check(plan engine.Plan) {
 		}
 		taken[s.Object.GetName()] = true
 	}
+	for _, n := range l.job.Status.Nodes {
+		if n.Verdict == v1alpha1.NodeBad && n.Until == nil && l.isIll(n.Name) {
+			l.keptAway(plan, n.Name)
+		}
+	}
 	for _, s := range plan.Delete {
 		if s.Object.GetUID() == "" {
 			l.t.Fatalf("%s would be deleted without a UID", s.Object.GetName())
 		}
 	}
+}
+
+func (l *life) isIll(name string) bool {
+	return slices.ContainsFunc(l.nodes, func(n corev1.Node) bool { return n.Name == name })
+}
+
+// keptAway: no pod is made that could go to a bad node.
+func (l *life) keptAway(plan engine.Plan, node string) {
+	l.t.Helper()
+	for _, s := range plan.Create {
+		p, ok := s.Object.(*corev1.Pod)
+		if ok && !slices.Contains(strings.Split(p.Annotations[names.Avoids], ","), node) {
+			l.t.Fatalf("pod %s may go to %s, which is bad", p.Name, node)
+		}
+	}
+}
+
+// breakOrMend changes the health of a node.
+func (l *life) breakOrMend() {
+	name := fmt.Sprintf("node-%d", l.dice.roll(3))
+	if l.isIll(name) {
+		l.nodes = slices.DeleteFunc(l.nodes, func(n corev1.Node) bool { return n.Name == name })
+		return
+	}
+	cond := corev1.NodeCondition{Type: pick(l.dice, "KernelDeadlock", corev1.NodeReady), Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(l.now)}
+	if cond.Type == corev1.NodeReady {
+		cond.Status = pick(l.dice, corev1.ConditionFalse, corev1.ConditionUnknown)
+	}
+	l.nodes = append(l.nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{cond}}})
 }
 
 func (l *life) carryOut(plan engine.Plan) {
@@ -165,6 +203,9 @@ func (l *life) happen() {
 	if l.dice.roll(12) == 0 {
 		l.job.Spec.RunPolicy.Suspend = new(!suspended(l.job))
 	}
+	if l.dice.roll(12) == 1 {
+		l.breakOrMend()
+	}
 	if len(l.pods) == 0 {
 		return
 	}
@@ -182,9 +223,21 @@ func (l *life) happenTo(p *corev1.Pod) {
 			Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Message: message, FinishedAt: metav1.NewTime(l.now)},
 		}}}
 	}
-	switch l.dice.roll(8) {
+	switch l.dice.roll(11) {
+	case 8:
+		p.Status.Phase, p.Status.Reason = corev1.PodFailed, "UnexpectedAdmissionError"
+		p.Spec.NodeName = fmt.Sprintf("node-%d", l.dice.roll(3))
+	case 9:
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", AllocatedResourcesStatus: []corev1.ResourceStatus{{
+			Name: "gpu", Resources: []corev1.ResourceHealth{{ResourceID: "0", Health: corev1.ResourceHealthStatusUnhealthy}},
+		}}}}
+	case 10:
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}
 	case 0, 1, 2:
 		p.Status.Phase = corev1.PodRunning
+		if p.Spec.NodeName == "" {
+			p.Spec.NodeName = fmt.Sprintf("node-%d", l.dice.roll(3))
+		}
 		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	case 3:
 		p.Status.Phase = corev1.PodSucceeded
@@ -233,8 +286,12 @@ func FuzzPlan(f *testing.F) {
 		if charged > l.failures {
 			t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
 		}
-		if s := look(l.job, World{Pods: l.pods}, l.now); !ended(l.job) {
+		world := World{Pods: l.pods, Nodes: l.nodes, Healing: health.Default()}
+		if s := look(l.job, world, l.now); !ended(l.job) {
 			for _, r := range s.replicas {
+				if _, displaced := s.displaced(r); displaced {
+					t.Fatalf("at rest pod %s is where it must not be", r.Name())
+				}
 				if r.pod == nil && !r.done && !s.awaitsWorkers(r) {
 					t.Fatalf("at rest there is no pod %s", r.Name())
 				}

@@ -20,6 +20,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -34,6 +35,8 @@ type golden struct {
 	Full bool `json:"full"`
 	// Silent are nodes that do not answer.
 	Silent []string `json:"silent"`
+	// Nodes are those that are not healthy.
+	Nodes []corev1.Node `json:"nodes"`
 }
 
 // podInShort is a pod by what differs from one that was just created.
@@ -59,6 +62,11 @@ type podInShort struct {
 	Heartbeat string `json:"heartbeat"`
 	// Gone is when a pod that is going should have ended; now when it is left out.
 	Gone *metav1.Time `json:"gone"`
+	// Node is where it runs; node-1 when left out. Devices are what the kubelet says of those it was given.
+	Node    string                  `json:"node"`
+	Devices []corev1.ResourceStatus `json:"devices"`
+	// Notes are its annotations.
+	Notes map[string]string `json:"notes"`
 }
 
 // outcome is what is compared: the plan, and the status after it.
@@ -89,7 +97,7 @@ func run(t *testing.T, file string) []byte {
 	var c golden
 	load(t, file, &c)
 	prepare(&c.Job)
-	world := World{Silent: c.Silent}
+	world := World{Silent: c.Silent, Nodes: c.Nodes, Healing: health.Default()}
 	for _, p := range c.Pods {
 		pod := p.pod(t, &c.Job)
 		world.Pods = append(world.Pods, pod)
@@ -198,7 +206,7 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: p.NoNode,
 		}}
 	} else {
-		made.Spec.NodeName = "node-1"
+		made.Spec.NodeName = cmp.Or(p.Node, "node-1")
 	}
 	if p.Going {
 		made.DeletionTimestamp = cmp.Or(p.Gone, new(metav1.NewTime(noon)))
@@ -209,8 +217,11 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 	if p.Heartbeat != "" {
 		made.Annotations = map[string]string{names.Heartbeat: p.Heartbeat}
 	}
+	if p.Notes != nil {
+		made.Annotations = p.Notes
+	}
 	made.Status.Message = p.Message
-	status := corev1.ContainerStatus{Name: made.Spec.Containers[0].Name, RestartCount: p.Restarts, State: p.State}
+	status := corev1.ContainerStatus{Name: made.Spec.Containers[0].Name, RestartCount: p.Restarts, State: p.State, AllocatedResourcesStatus: p.Devices}
 	if p.Last != nil {
 		status.LastTerminationState = *p.Last
 	}

@@ -27,6 +27,8 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	}
 	s := look(job, w, now)
 	v, over := s.verdict()
+	s.recordCheckpoint()
+	s.judgeNodes()
 	if !over && !suspended(job) {
 		s.recordFailures()
 		causes := s.causes
@@ -93,6 +95,7 @@ func (s *state) times() {
 	case suspended(s.job):
 		if st.StartTime != nil {
 			st.Suspensions++
+			s.recordLoss(s.now)
 		}
 		st.StartTime, st.RunningTime, st.RunningAttempt = nil, nil, nil
 		return
@@ -220,7 +223,7 @@ func (s *state) failure() {
 
 // finish writes the end of the job. It is never taken back.
 func (s *state) finish(v verdict) {
-	s.job.Status.CompletionTime = s.stamp()
+	s.job.Status.CompletionTime, s.job.Status.Nodes = s.stamp(), nil
 	status, stalled := yes, condition(v1alpha1.ConditionStalled, no, v1alpha1.ReasonFinished, "The job has succeeded.")
 	if !v.succeeded {
 		status, stalled = no, condition(v1alpha1.ConditionStalled, yes, v.reason, v.message)

@@ -25,7 +25,7 @@ type wait struct {
 var waits = []func(*state) (wait, bool){}
 
 // shapers complete each pod before it is made, in order.
-var shapers = []func(*state, framework.Member, *corev1.Pod){}
+var shapers = []func(*state, framework.Member, *corev1.Pod){resumable, avoid}
 
 // ask finds what the job waits for before it makes pods, if anything.
 func (s *state) ask() *wait {

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/health"
 )
 
 // World is what a job's decisions are made from.
@@ -25,6 +26,9 @@ type World struct {
 	Events []corev1.Event
 	// Served are the kinds of optional APIs that the cluster offers, of those in Optional.
 	Served []schema.GroupVersionKind
+	// Nodes are those that are not healthy; Healing is what they are judged by.
+	Nodes   []corev1.Node
+	Healing health.Policy
 	// Silent are the nodes of terminating pods that do not answer, or are gone.
 	Silent []string
 }
@@ -40,6 +44,8 @@ type state struct {
 	layout   *framework.Layout
 	now      time.Time
 	replicas []replica
+	// nodes are those that are not healthy, by name.
+	nodes map[string]*corev1.Node
 	// surplus are pods of members that the job no longer has.
 	surplus []*corev1.Pod
 	// unmounted says of pods, by UID, which volume cannot be mounted and why.
@@ -79,7 +85,10 @@ type replica struct {
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	layout, _ := framework.Resolve(job)
-	s := &state{job: job, world: w, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
+	s := &state{job: job, world: w, layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}, nodes: map[string]*corev1.Node{}}
+	for i := range w.Nodes {
+		s.nodes[w.Nodes[i].Name] = &w.Nodes[i]
+	}
 	for i, rec := range job.Status.Restarts {
 		s.records[rec.Unit] = i
 	}

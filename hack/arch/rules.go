@@ -13,13 +13,13 @@ var product = []string{"api", "cmd", "config", "controllers", "internal"}
 
 // pure are the packages that think and do not act: object in, object out.
 var pure = []string{
-	"internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/names", "internal/observe",
+	"internal/checkpoint", "internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/health", "internal/names", "internal/observe",
 	"internal/podspec", "internal/serving", "internal/suggest",
 }
 
 // pureFiles are the thinking half of a controller.
 var pureFiles = []string{
-	"accept.go", "failure.go", "indexes.go", "plan.go", "pods.go", "policy.go", "progress.go", "refuse.go", "remote.go", "restarts.go",
+	"accept.go", "checkpoint.go", "failure.go", "heal.go", "indexes.go", "plan.go", "pods.go", "policy.go", "progress.go", "refuse.go", "remote.go", "restarts.go",
 	"status.go", "world.go",
 }
 

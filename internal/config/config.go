@@ -33,6 +33,8 @@ type Config struct {
 	Concurrency map[string]int `json:"concurrency"`
 	// Namespaces are the only ones watched; all when empty.
 	Namespaces []string `json:"namespaces"`
+	// Healing says which nodes are bad.
+	Healing Healing `json:"healing"`
 	// GracefulShutdownTimeout is how long work under way may take to end after SIGTERM.
 	GracefulShutdownTimeout metav1.Duration `json:"gracefulShutdownTimeout"`
 }
@@ -90,6 +92,7 @@ func Default() Config {
 		Health:                  Endpoint{BindAddress: ":8081"},
 		Log:                     Log{Level: "info", Format: "json"},
 		Concurrency:             map[string]int{},
+		Healing:                 defaultHealing(),
 		GracefulShutdownTimeout: seconds(20),
 	}
 	for _, kind := range kinds {
