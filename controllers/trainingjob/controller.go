@@ -191,7 +191,7 @@ type Options struct {
 
 // Setup adds the kind to a manager.
 func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Node{}, index.UnwellNode, unwellNode(opts.Healing)); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Node{}, index.UnwellNode, UnwellNode(opts.Healing)); err != nil {
 		return fmt.Errorf("indexing nodes: %w", err)
 	}
 	watches := func(b *builder.Builder) *builder.Builder {

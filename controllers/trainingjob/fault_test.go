@@ -20,6 +20,7 @@ import (
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/faulty"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -159,9 +160,11 @@ func faults(t *testing.T, y play) {
 	faulty.Run(t, faulty.Scenario{
 		Scheme: scheme,
 		Kinds: []client.ObjectList{
-			&v1alpha1.TrainingJobList{}, &corev1.PodList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.SecretList{},
+			&v1alpha1.TrainingJobList{}, &corev1.NodeList{}, &corev1.PodList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.SecretList{},
 		},
-		Indexes: map[string]client.IndexerFunc{index.OwnerUID: index.Values(index.OwnerUID)},
+		Indexes: map[string]client.IndexerFunc{
+			index.OwnerUID: index.Values(index.OwnerUID), index.UnwellNode: trainingjob.UnwellNode(health.Default()),
+		},
 		Objects: []client.Object{y.job},
 		Start: func(c client.Client, live client.Reader, now clock.PassiveClock) faulty.Pass {
 			deps := engine.Deps{Client: c, Live: live, Recorder: events.NewFakeRecorder(1000), Clock: now}

@@ -32,8 +32,8 @@ func (w *World) observeNodes(ctx context.Context, c client.Reader) error {
 	return nil
 }
 
-// unwellNode is the index of nodes that are not healthy by a policy.
-func unwellNode(policy health.Policy) client.IndexerFunc {
+// UnwellNode is the index of nodes that are not healthy by a policy.
+func UnwellNode(policy health.Policy) client.IndexerFunc {
 	return func(o client.Object) []string {
 		node, ok := o.(*corev1.Node)
 		if !ok || health.Judge(health.Evidence{Node: node}, policy, time.Time{}).Verdict == health.Healthy {

@@ -41,8 +41,8 @@ type story struct {
 	// nodes are those that are not healthy.
 	nodes []corev1.Node
 	now   time.Time
-	made int
-	said string
+	made  int
+	said  string
 	// over is true when the job is deleted.
 	over bool
 	text strings.Builder

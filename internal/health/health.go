@@ -180,16 +180,16 @@ func taints(e Evidence, p Policy, _ time.Time) Judgement {
 func devices(e Evidence, _ Policy, _ time.Time) Judgement {
 	for _, c := range e.Containers {
 		for _, resource := range c.AllocatedResourcesStatus {
-			for _, device := range resource.Resources {
-				if device.Health != corev1.ResourceHealthStatusUnhealthy {
-					continue
-				}
-				words := fmt.Sprintf("device %s (%s) of container %s is unhealthy", device.ResourceID, resource.Name, c.Name)
-				if device.Message != nil && *device.Message != "" {
-					words += ": " + *device.Message
-				}
-				return Judgement{Verdict: Bad, Kind: DeviceUnhealthy, Evidence: words}
+			i := slices.IndexFunc(resource.Resources, func(d corev1.ResourceHealth) bool { return d.Health == corev1.ResourceHealthStatusUnhealthy })
+			if i < 0 {
+				continue
 			}
+			device := resource.Resources[i]
+			words := fmt.Sprintf("device %s (%s) of container %s is unhealthy", device.ResourceID, resource.Name, c.Name)
+			if device.Message != nil && *device.Message != "" {
+				words += ": " + *device.Message
+			}
+			return Judgement{Verdict: Bad, Kind: DeviceUnhealthy, Evidence: words}
 		}
 	}
 	return Judgement{}
