@@ -24,6 +24,9 @@
 // Pods that were deleted, evicted or lost with their node are replaced without being charged to the restart budget, and so are
 // failures that only tell that another process is gone.
 //
+// A pod on a node that is judged bad is such a loss too: it is recorded with the node, deleted, and made anew away from it. What is
+// held against a node is stored in status.nodes before the pod that showed it is deleted.
+//
 // Jobs whose pods are launched over ssh own a Secret with keys, made once, and a ConfigMap with the hosts. Their launcher is made
 // when everything it launches on is ready.
 //
