@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,10 +17,8 @@ import (
 func TestTheCacheKeepsWhatHealthAndProgressAreToldBy(t *testing.T) {
 	devices := []corev1.ResourceStatus{{Name: "nvidia.com/gpu", Resources: []corev1.ResourceHealth{{ResourceID: "GPU-1", Health: "Unhealthy"}}}}
 	kept := map[string]string{names.Heartbeat: "a", names.Step: "b", names.Checkpoint: "c", names.Avoids: "d"}
-	notes := map[string]string{"other": "e"}
-	for key, value := range kept {
-		notes[key] = value
-	}
+	notes := maps.Clone(kept)
+	notes["other"] = "e"
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Annotations: notes},
 		Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "main", AllocatedResourcesStatus: devices}}},

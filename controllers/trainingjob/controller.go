@@ -5,6 +5,7 @@ package trainingjob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -31,7 +32,7 @@ import (
 const Name = "TrainingJob"
 
 // Optional are the kinds of optional APIs that jobs make use of where the cluster offers them.
-var Optional = []schema.GroupVersionKind{}
+var Optional = []schema.GroupVersionKind{deviceTaintRule}
 
 // Kind is the TrainingJob as the engine runs it, in a cluster with these offers; nil stands for none.
 func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
@@ -87,7 +88,7 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 	}
 	world := World{Pods: pods.Items, Served: o.served(), Healing: o.healing}
 	if !ended(job) {
-		if err := world.observeNodes(ctx, c); err != nil {
+		if err := errors.Join(world.observeNodes(ctx, c), world.observeDeviceTaints(ctx, o.offers)); err != nil {
 			return World{}, err
 		}
 	}

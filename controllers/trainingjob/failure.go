@@ -35,7 +35,7 @@ func (s *state) failing() []failure {
 		case displaced:
 			all = append(all, failure{replica: r, cause: away, lost: true})
 		case r.deleted() && !suspended(s.job):
-			all = append(all, failure{replica: r, cause: deletionOf(r, s.stamp()), lost: true})
+			all = append(all, failure{replica: r, cause: s.byRule(deletionOf(r, s.stamp())), lost: true})
 		}
 	}
 	s.spareVictims(all)

@@ -36,8 +36,6 @@ var unwell = map[string]string{
 	health.NodeTaint:       v1alpha1.ReasonNodeUnhealthy,
 	health.DeviceUnhealthy: v1alpha1.ReasonDeviceUnhealthy,
 	health.DeviceTaint:     v1alpha1.ReasonDeviceUnhealthy,
-	// Kubernetes itself takes pods from devices with a taint NoExecute.
-	"DeletionByDeviceTaintManager": v1alpha1.ReasonDeviceUnhealthy,
 }
 
 // refusals are the words, or their beginnings, with which a kubelet turns away a pod that the scheduler gave it.
@@ -79,6 +77,33 @@ func blameNode(f, away *v1alpha1.Failure) *v1alpha1.Failure {
 		return f
 	}
 	f.Reason, f.Message = away.Reason, tail(f.Message+"\n"+away.Message)
+	return f
+}
+
+// DeviceTaint is a taint NoExecute that a DeviceTaintRule puts on devices.
+type DeviceTaint struct {
+	// Rule is the name of the rule, and Taint what it puts on the devices, such as example.com/broken=ecc:NoExecute.
+	Rule, Taint string
+	// Pool and Device narrow the rule; empty stands for any. Pools of devices in nodes are usually named after the nodes.
+	Pool, Device string
+}
+
+// byRule adds to the deletion of a pod by Kubernetes' device taint manager, which names no device, the rules that may be behind it.
+func (s *state) byRule(f *v1alpha1.Failure) *v1alpha1.Failure {
+	if f.Reason != health.DeviceTaint {
+		return f
+	}
+	for _, t := range s.world.DeviceTaints {
+		if t.Pool != "" && t.Pool != f.Node {
+			continue
+		}
+		where := "every device"
+		if t.Device != "" {
+			where = "device " + t.Device
+		}
+		f.Message = clip(fmt.Sprintf("DeviceTaintRule %s puts %s on %s of node %s", t.Rule, t.Taint, where, f.Node), 2048)
+		break
+	}
 	return f
 }
 
@@ -191,11 +216,12 @@ func (s *state) forgiveness() *metav1.Time {
 
 // setNode records a node; of too many the oldest is forgotten.
 func (s *state) setNode(entry v1alpha1.JudgedNode) {
-	nodes := slices.DeleteFunc(s.job.Status.Nodes, func(n v1alpha1.JudgedNode) bool { return n.Name == entry.Name })
-	if len(nodes) >= maxNodes {
-		nodes = nodes[1:]
+	st := &s.job.Status
+	st.Nodes = slices.DeleteFunc(st.Nodes, func(n v1alpha1.JudgedNode) bool { return n.Name == entry.Name })
+	if len(st.Nodes) >= maxNodes {
+		st.Nodes = st.Nodes[1:]
 	}
-	s.job.Status.Nodes = append(nodes, entry)
+	st.Nodes = append(st.Nodes, entry)
 }
 
 // avoiding adds to what the scheduler says which nodes new pods are kept away from, and why.

@@ -86,20 +86,20 @@ func TestAPodLeavesADeviceThatTurnsUnhealthy(t *testing.T) {
 
 func TestASuccessIsKeptThoughItsPodIsDeletedASecondLater(t *testing.T) {
 	b := newBench(t)
-	b.create(nil)
-	b.settle("digits")
+	b.create(func(j *v1alpha1.TrainingJob) { j.Name = "letters" })
+	b.settle("letters")
 	b.play(corev1.PodRunning)
-	b.settle("digits")
-	for _, name := range []string{"digits-worker-0", "digits-worker-1"} {
+	b.settle("letters")
+	for _, name := range []string{"letters-worker-0", "letters-worker-1"} {
 		b.playOne(name, corev1.PodSucceeded, 0)
-		again, err := b.pass("digits")
+		again, err := b.pass("letters")
 		if err != nil || again > time.Second {
 			t.Fatalf("comes back after %v, %v, want a second at most", again, err)
 		}
 		b.clock.SetTime(b.clock.Now().Add(time.Second))
-		b.settle("digits")
+		b.settle("letters")
 		b.remove(name)
-		b.settle("digits")
+		b.settle("letters")
 	}
 	if got := len(b.pods()); got != 1 {
 		t.Errorf("got %d pods, want 1: what has succeeded is not run again", got)

@@ -4,12 +4,19 @@
 package trainingjob
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -17,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 )
@@ -30,6 +38,47 @@ func (w *World) observeNodes(ctx context.Context, c client.Reader) error {
 	}
 	w.Nodes = nodes.Items
 	return nil
+}
+
+// deviceTaintRule is the kind of the rules by which an administrator taints devices that are allocated by claims.
+var deviceTaintRule = schema.GroupVersionKind{Group: "resource.k8s.io", Version: "v1", Kind: "DeviceTaintRule"}
+
+// observeDeviceTaints reads the rules when a pod was taken from its device: they say which device, and the pod does not.
+func (w *World) observeDeviceTaints(ctx context.Context, offers engine.Offers) error {
+	taken := func(p corev1.Pod) bool {
+		return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.DisruptionTarget && c.Reason == health.DeviceTaint
+		})
+	}
+	if offers == nil || !slices.ContainsFunc(w.Pods, taken) || !offers.Serves(deviceTaintRule) {
+		return nil
+	}
+	rules := &unstructured.UnstructuredList{}
+	rules.SetGroupVersionKind(deviceTaintRule)
+	if err := offers.List(ctx, rules); err != nil {
+		return fmt.Errorf("reading device taint rules: %w", err)
+	}
+	for i := range rules.Items {
+		var rule resourcev1.DeviceTaintRule
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(rules.Items[i].Object, &rule); err != nil {
+			return fmt.Errorf("reading device taint rule %s: %w", rules.Items[i].GetName(), err)
+		}
+		if selected := rule.Spec.DeviceSelector; selected != nil && rule.Spec.Taint.Effect == resourcev1.DeviceTaintEffectNoExecute {
+			w.DeviceTaints = append(w.DeviceTaints, DeviceTaint{
+				Rule: rule.Name, Taint: taintText(rule.Spec.Taint), Pool: ptr.Deref(selected.Pool, ""), Device: ptr.Deref(selected.Device, ""),
+			})
+		}
+	}
+	slices.SortFunc(w.DeviceTaints, func(a, b DeviceTaint) int { return cmp.Compare(a.Rule, b.Rule) })
+	return nil
+}
+
+func taintText(t resourcev1.DeviceTaint) string {
+	text := t.Key
+	if t.Value != "" {
+		text += "=" + t.Value
+	}
+	return text + ":" + string(t.Effect)
 }
 
 // UnwellNode is the index of nodes that are not healthy by a policy.

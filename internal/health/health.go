@@ -36,8 +36,9 @@ const (
 	NodeCondition     = "NodeCondition"
 	NodeTaint         = "NodeTaint"
 	DeviceUnhealthy   = "DeviceUnhealthy"
-	DeviceTaint       = "DeviceTaint"
 	AdmissionFailures = "AdmissionFailures"
+	// DeviceTaint is Kubernetes' own word for a pod that it takes from a device with a taint NoExecute.
+	DeviceTaint = "DeletionByDeviceTaintManager"
 )
 
 // Kinds are all kinds of evidence.
@@ -81,8 +82,6 @@ type Evidence struct {
 	Tolerations []corev1.Toleration
 	// Containers are the statuses of the pod's containers, which tell of its devices.
 	Containers []corev1.ContainerStatus
-	// DeviceTaints are taints of all devices of the node, in words.
-	DeviceTaints []string
 	// Rejections is how many pods the node turned away.
 	Rejections int32
 }
@@ -97,7 +96,7 @@ type Judgement struct {
 }
 
 // questions are asked in order: the first that finds a node bad is its judgement, or else the first that finds it suspect.
-var questions = []func(Evidence, Policy, time.Time) Judgement{silence, conditions, taints, devices, deviceTaints, rejections}
+var questions = []func(Evidence, Policy, time.Time) Judgement{silence, conditions, taints, devices, rejections}
 
 // Judge weighs the evidence.
 func Judge(e Evidence, p Policy, now time.Time) Judgement {
@@ -193,14 +192,6 @@ func devices(e Evidence, _ Policy, _ time.Time) Judgement {
 		}
 	}
 	return Judgement{}
-}
-
-// deviceTaints: an administrator or a driver has tainted every device of the node.
-func deviceTaints(e Evidence, _ Policy, _ time.Time) Judgement {
-	if len(e.DeviceTaints) == 0 {
-		return Judgement{}
-	}
-	return Judgement{Verdict: Bad, Kind: DeviceTaint, Evidence: e.DeviceTaints[0]}
 }
 
 // rejections: the node lets no pod in.

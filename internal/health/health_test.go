@@ -76,11 +76,10 @@ func TestJudge(t *testing.T) {
 			},
 			Judgement{Verdict: Healthy},
 		},
-		"an unhealthy device":     {Evidence{Containers: device("Unhealthy", "ECC")}, Judgement{Bad, DeviceUnhealthy, "device GPU-1 (nvidia.com/gpu) of container main is unhealthy: ECC", 0}},
-		"a device nobody knows":   {Evidence{Containers: device("Unknown", "")}, Judgement{Verdict: Healthy}},
-		"a pod turned away":       {Evidence{Rejections: 1}, Judgement{Suspect, AdmissionFailures, "it turned away a pod that was placed there", 0}},
-		"pods turned away":        {Evidence{Rejections: 3}, Judgement{Bad, AdmissionFailures, "it turned away 3 pods or more that were placed there", 0}},
-		"every device is tainted": {Evidence{DeviceTaints: []string{"rule x"}}, Judgement{Bad, DeviceTaint, "rule x", 0}},
+		"an unhealthy device":   {Evidence{Containers: device("Unhealthy", "ECC")}, Judgement{Bad, DeviceUnhealthy, "device GPU-1 (nvidia.com/gpu) of container main is unhealthy: ECC", 0}},
+		"a device nobody knows": {Evidence{Containers: device("Unknown", "")}, Judgement{Verdict: Healthy}},
+		"a pod turned away":     {Evidence{Rejections: 1}, Judgement{Suspect, AdmissionFailures, "it turned away a pod that was placed there", 0}},
+		"pods turned away":      {Evidence{Rejections: 3}, Judgement{Bad, AdmissionFailures, "it turned away 3 pods or more that were placed there", 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, Judge(tc.evidence, Default(), noon)); diff != "" {

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -187,6 +188,34 @@ var _ = Describe("the manager", Ordered, func() {
 		}).WithTimeout(patience).Should(BeEmpty())
 		Expect(job.Status.Restarts).To(HaveLen(1))
 		Expect(job.Status.Restarts[0].Count).To(BeZero())
+	})
+
+	It("names the rule by which a pod was taken from its device", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, &resourcev1.DeviceTaintRule{
+			ObjectMeta: metav1.ObjectMeta{Name: "broken-gpu"},
+			Spec: resourcev1.DeviceTaintRuleSpec{
+				DeviceSelector: &resourcev1.DeviceTaintSelector{Pool: new("gpu-2"), Device: new("gpu-7")},
+				Taint:          resourcev1.DeviceTaint{Key: "example.com/broken", Value: "ecc", Effect: resourcev1.DeviceTaintEffectNoExecute},
+			},
+		})).To(Succeed())
+		Expect(admin.Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-2"}})).To(Succeed())
+		job := digits(namespace)
+		job.Spec.Roles[1].Template.Spec.TerminationGracePeriodSeconds = new(int64(600))
+		Expect(admin.Create(ctx, job)).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		victim := pods(ctx, admin, namespace)[2]
+		Expect(admin.SubResource("binding").Create(ctx, &victim, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "gpu-2"}})).To(Succeed())
+		play(ctx, admin, namespace, corev1.PodRunning)
+		Eventually(condition(v1alpha1.ConditionRunning)).WithTimeout(patience).Should(Equal("True AllRunning"))
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(&victim), &victim)).To(Succeed())
+		victim.Status.Conditions = append(victim.Status.Conditions, corev1.PodCondition{
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByDeviceTaintManager",
+		})
+		Expect(admin.Status().Update(ctx, &victim)).To(Succeed())
+		Expect(admin.Delete(ctx, &victim)).To(Succeed())
+		Eventually(condition(v1alpha1.ConditionRestarting)).WithTimeout(patience).Should(Equal("True DeviceUnhealthy"))
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(job), job)).To(Succeed())
+		Expect(job.Status.Failure.Message).To(Equal("DeviceTaintRule broken-gpu puts example.com/broken=ecc:NoExecute on device gpu-7 of node gpu-2"))
 	})
 
 	It("launches over ssh with keys made once, when the workers are ready", func(ctx SpecContext) {
