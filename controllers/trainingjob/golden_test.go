@@ -37,6 +37,10 @@ type golden struct {
 	Silent []string `json:"silent"`
 	// Nodes are those that are not healthy.
 	Nodes []corev1.Node `json:"nodes"`
+	// Outage is true while most nodes do not answer.
+	Outage bool `json:"outage"`
+	// Tainted are rules that taint devices.
+	Tainted []DeviceTaint `json:"tainted"`
 }
 
 // podInShort is a pod by what differs from one that was just created.
@@ -67,6 +71,8 @@ type podInShort struct {
 	Devices []corev1.ResourceStatus `json:"devices"`
 	// Notes are its annotations.
 	Notes map[string]string `json:"notes"`
+	// Disrupted is the reason for which the cluster takes it away.
+	Disrupted string `json:"disrupted"`
 }
 
 // outcome is what is compared: the plan, and the status after it.
@@ -97,7 +103,7 @@ func run(t *testing.T, file string) []byte {
 	var c golden
 	load(t, file, &c)
 	prepare(&c.Job)
-	world := World{Silent: c.Silent, Nodes: c.Nodes, Healing: health.Default()}
+	world := World{Silent: c.Silent, Nodes: c.Nodes, Healing: health.Default(), Outage: c.Outage, DeviceTaints: c.Tainted}
 	for _, p := range c.Pods {
 		pod := p.pod(t, &c.Job)
 		world.Pods = append(world.Pods, pod)
@@ -216,6 +222,9 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 	}
 	if p.Heartbeat != "" {
 		made.Annotations = map[string]string{names.Heartbeat: p.Heartbeat}
+	}
+	if p.Disrupted != "" {
+		made.Status.Conditions = append(made.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: p.Disrupted})
 	}
 	if p.Notes != nil {
 		made.Annotations = p.Notes

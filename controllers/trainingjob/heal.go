@@ -48,6 +48,7 @@ func (s *state) judge(r replica) health.Judgement {
 	}
 	e := health.Evidence{
 		Node: s.nodes[r.pod.Spec.NodeName], Tolerations: r.Role.Template.Spec.Tolerations, Containers: allStatuses(r.pod),
+		Outage: s.world.Outage,
 	}
 	return health.Judge(e, s.world.Healing, s.now)
 }
@@ -206,6 +207,9 @@ func (s *state) blameRejection(node string) {
 	}
 	entry.Rejections++
 	j := health.Judge(health.Evidence{Rejections: entry.Rejections}, s.world.Healing, s.now)
+	if j.Verdict == health.Healthy {
+		return
+	}
 	entry.Verdict, entry.Reason, entry.Evidence, entry.Until = v1alpha1.NodeVerdict(j.Verdict), j.Kind, j.Evidence, s.forgiveness()
 	s.setNode(entry)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -128,6 +129,14 @@ func TestOnlyTheLastNodesAreRemembered(t *testing.T) {
 	nodes := s.job.Status.Nodes
 	if len(nodes) != maxNodes || nodes[0].Name != "n-x-2" || nodes[maxNodes-1].Name != names.Member("n", "x", maxNodes+1) {
 		t.Errorf("got %d nodes, from %s", len(nodes), nodes[0].Name)
+	}
+}
+
+func TestNothingIsHeldAgainstANodeWhenHealingIsOff(t *testing.T) {
+	s := &state{job: &v1alpha1.TrainingJob{}, world: World{Healing: health.Policy{Off: true}}}
+	s.blameRejection("gpu-1")
+	if nodes := s.job.Status.Nodes; len(nodes) != 0 {
+		t.Errorf("recorded %+v", nodes)
 	}
 }
 

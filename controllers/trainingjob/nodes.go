@@ -37,6 +37,15 @@ func (w *World) observeNodes(ctx context.Context, c client.Reader) error {
 		return fmt.Errorf("reading nodes: %w", err)
 	}
 	w.Nodes = nodes.Items
+	silent := len(slices.DeleteFunc(slices.Clone(nodes.Items), func(n corev1.Node) bool { return !health.Silent(&n) }))
+	if silent < 2 {
+		return nil
+	}
+	var all corev1.NodeList
+	if err := c.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("counting nodes: %w", err)
+	}
+	w.Outage = health.Outage(silent, len(all.Items))
 	return nil
 }
 

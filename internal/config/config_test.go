@@ -16,6 +16,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/millrace-ml/millrace/internal/health"
 )
 
 func TestDefaultIsValid(t *testing.T) {
@@ -135,6 +137,15 @@ func TestValidAsWell(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestHealingPolicy(t *testing.T) {
+	if diff := cmp.Diff(health.Default(), Default().Healing.Policy()); diff != "" {
+		t.Errorf("the default policy (-want +got):\n%s", diff)
+	}
+	if !(Healing{}).Policy().Off {
+		t.Error("healing that is not enabled is on")
 	}
 }
 

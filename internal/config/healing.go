@@ -16,6 +16,8 @@ import (
 
 // Healing says which nodes are bad: pods leave them, and new ones are kept away.
 type Healing struct {
+	// Enabled is false where pods stay on any node, and are replaced only when the cluster takes them away.
+	Enabled bool `json:"enabled"`
 	// Conditions are node conditions that make a node bad: Type, which is bad when True, or Type=Status. * stands for any letters.
 	Conditions []string `json:"conditions"`
 	// Taints are keys of taints NoSchedule and NoExecute that make a node bad. * stands for any letters but /.
@@ -29,14 +31,16 @@ type Healing struct {
 func defaultHealing() Healing {
 	p := health.Default()
 	return Healing{
-		Conditions: p.Conditions, Taints: p.Taints,
+		Enabled: true, Conditions: p.Conditions, Taints: p.Taints,
 		NotReadyAfter: metav1.Duration{Duration: p.NotReadyAfter}, AvoidFor: metav1.Duration{Duration: p.AvoidFor},
 	}
 }
 
 // Policy is what nodes are judged by.
 func (h Healing) Policy() health.Policy {
-	return health.Policy{Conditions: h.Conditions, Taints: h.Taints, NotReadyAfter: h.NotReadyAfter.Duration, AvoidFor: h.AvoidFor.Duration}
+	return health.Policy{
+		Off: !h.Enabled, Conditions: h.Conditions, Taints: h.Taints, NotReadyAfter: h.NotReadyAfter.Duration, AvoidFor: h.AvoidFor.Duration,
+	}
 }
 
 func (h Healing) validate(at *field.Path) field.ErrorList {

@@ -46,6 +46,8 @@ var Kinds = []string{NodeUnreachable, NodeNotReady, NodeCondition, NodeTaint, De
 
 // Policy is what nodes are judged by.
 type Policy struct {
+	// Off is true where no node is bad, whatever is known of it.
+	Off bool
 	// Conditions are node conditions that make a node bad: Type, which is bad when True, or Type=Status. * stands for any letters.
 	Conditions []string
 	// Taints are keys of taints NoSchedule and NoExecute that make a node bad. * stands for any letters.
@@ -82,6 +84,8 @@ type Evidence struct {
 	Tolerations []corev1.Toleration
 	// Containers are the statuses of the pod's containers, which tell of its devices.
 	Containers []corev1.ContainerStatus
+	// Outage is true while so many nodes do not answer that it is likelier the control plane that is deaf: their pods may well run.
+	Outage bool
 	// Rejections is how many pods the node turned away.
 	Rejections int32
 }
@@ -101,6 +105,9 @@ var questions = []func(Evidence, Policy, time.Time) Judgement{silence, condition
 // Judge weighs the evidence.
 func Judge(e Evidence, p Policy, now time.Time) Judgement {
 	found := Judgement{Verdict: Healthy}
+	if p.Off {
+		return found
+	}
 	for _, ask := range questions {
 		j := ask(e, p, now)
 		switch {
@@ -127,8 +134,12 @@ func silence(e Evidence, p Policy, now time.Time) Judgement {
 			continue
 		}
 		j := Judgement{Verdict: Bad, Kind: state.kind, Evidence: "it " + state.words}
-		if left := c.LastTransitionTime.Add(p.NotReadyAfter).Sub(now); left > 0 {
+		switch left := c.LastTransitionTime.Add(p.NotReadyAfter).Sub(now); {
+		case left > 0:
 			j.Verdict, j.Due = Suspect, left
+		case e.Outage:
+			// Nobody tells that it is over: who waits for that looks again.
+			j.Verdict, j.Due = Suspect, p.NotReadyAfter
 		}
 		return j
 	}
@@ -220,6 +231,17 @@ func tolerates(tolerations []corev1.Toleration, taint corev1.Taint) bool {
 		return t.Key == taint.Key && value && (t.Effect == "" || t.Effect == taint.Effect)
 	})
 }
+
+// Silent is true for a node of which the kubelet does not answer or is not ready.
+func Silent(n *corev1.Node) bool {
+	return slices.ContainsFunc(conditionsOf(n), func(c corev1.NodeCondition) bool {
+		_, silent := unready[c.Status]
+		return c.Type == corev1.NodeReady && silent
+	})
+}
+
+// Outage is true when more than half of the nodes, and more than one, are silent.
+func Outage(silent, all int) bool { return silent > 1 && 2*silent > all }
 
 // Same is true when two states of a node are judged alike by any pod and at any time: what changes between them, such as the
 // heartbeats of its kubelet, need not wake anybody.

@@ -42,6 +42,7 @@ func TestJudge(t *testing.T) {
 		"a healthy node":               {Evidence{Node: with(ready("True", 0))}, Judgement{Verdict: Healthy}},
 		"silent for a moment":          {Evidence{Node: with(ready("Unknown", 10*time.Second))}, Judgement{Suspect, NodeUnreachable, "it does not answer", 20 * time.Second}},
 		"silent for too long":          {Evidence{Node: with(ready("Unknown", 30*time.Second))}, Judgement{Bad, NodeUnreachable, "it does not answer", 0}},
+		"silent as most are":           {Evidence{Node: with(ready("Unknown", time.Hour)), Outage: true}, Judgement{Suspect, NodeUnreachable, "it does not answer", 30 * time.Second}},
 		"not ready for too long":       {Evidence{Node: with(ready("False", time.Minute))}, Judgement{Bad, NodeNotReady, "it is not ready", 0}},
 		"a condition that is listed":   {Evidence{Node: with(ready("True", 0), deadlock)}, Judgement{Bad, NodeCondition, "condition KernelDeadlock is True (DockerHung): blocked", 0}},
 		"worse than silence":           {Evidence{Node: with(ready("Unknown", 0), deadlock)}, Judgement{Bad, NodeCondition, "condition KernelDeadlock is True (DockerHung): blocked", 0}},
@@ -86,6 +87,23 @@ func TestJudge(t *testing.T) {
 				t.Errorf("Judge (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestNobodyIsBadWhenHealingIsOff(t *testing.T) {
+	if j := Judge(Evidence{Containers: device("Unhealthy", ""), Rejections: 9}, Policy{Off: true}, noon); j.Verdict != Healthy {
+		t.Errorf("judged %+v", j)
+	}
+}
+
+func TestOutage(t *testing.T) {
+	for _, tc := range []struct {
+		silent, all int
+		want        bool
+	}{{0, 0, false}, {1, 1, false}, {1, 2, false}, {2, 4, false}, {2, 3, true}, {3, 3, true}} {
+		if got := Outage(tc.silent, tc.all); got != tc.want {
+			t.Errorf("%d silent of %d: %v", tc.silent, tc.all, got)
+		}
 	}
 }
 
