@@ -42,7 +42,7 @@ type CheckpointStatus struct {
 	Pod string `json:"pod,omitempty"`
 
 	// lostSeconds is the work that stops and restarts have cost so far: each time the time since the last checkpoint, or
-	// since all pods ran. Unit: seconds.
+	// since all pods ran, as of the decision to stop: a checkpoint written on SIGTERM is not taken off again. Unit: seconds.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	LostSeconds int64 `json:"lostSeconds,omitempty"`
