@@ -23,6 +23,7 @@ import (
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -33,6 +34,8 @@ type Options struct {
 	MaxConcurrentReconciles int
 	// Gangs are settings of jobs whose pods are placed together.
 	Gangs gang.Settings
+	// Healing is what nodes are judged by.
+	Healing health.Policy
 }
 
 // kinds is the list of everything Millrace runs.
@@ -41,7 +44,7 @@ var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 		return accelerator.Setup(mgr, deps, o.MaxConcurrentReconciles)
 	},
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
-		return trainingjob.Setup(mgr, deps, o.MaxConcurrentReconciles, o.Gangs)
+		return trainingjob.Setup(mgr, deps, trainingjob.Options{Concurrency: o.MaxConcurrentReconciles, Gangs: o.Gangs, Healing: o.Healing})
 	},
 }
 

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,7 +21,7 @@ func stripPod(o any) (any, error) {
 		return o, nil
 	}
 	p.ManagedFields = nil
-	p.Annotations = keep(p.Annotations, names.Heartbeat)
+	p.Annotations = keep(p.Annotations, names.Heartbeat, names.Step, names.Checkpoint, names.Avoids)
 	for key := range p.Labels {
 		if !strings.HasPrefix(key, v1alpha1.Group+"/") {
 			delete(p.Labels, key)
@@ -46,23 +47,36 @@ func stripNode(o any) (any, error) {
 	}
 	n.ManagedFields, n.Annotations = nil, nil
 	n.Spec = corev1.NodeSpec{Taints: n.Spec.Taints, Unschedulable: n.Spec.Unschedulable}
-	var ready []corev1.NodeCondition
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			ready = append(ready, corev1.NodeCondition{Type: c.Type, Status: c.Status})
+	for i := range n.Status.Conditions {
+		c := &n.Status.Conditions[i]
+		c.LastHeartbeatTime.Reset()
+		if slices.Contains(kubelets, c.Type) {
+			c.Reason, c.Message = "", ""
 		}
 	}
-	n.Status = corev1.NodeStatus{Conditions: ready, Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable}
+	n.Status = corev1.NodeStatus{Conditions: n.Status.Conditions, Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable}
 	return n, nil
 }
 
-// keep is what a map holds of a key.
-func keep(all map[string]string, key string) map[string]string {
-	value, found := all[key]
-	if !found {
-		return nil
+// kubelets are the conditions that every node has, whose words say no more than their names.
+var kubelets = []corev1.NodeConditionType{
+	corev1.NodeReady, corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure, corev1.NodeNetworkUnavailable,
+}
+
+// keep is what a map holds of some keys.
+func keep(all map[string]string, keys ...string) map[string]string {
+	var kept map[string]string
+	for _, key := range keys {
+		value, found := all[key]
+		if !found {
+			continue
+		}
+		if kept == nil {
+			kept = map[string]string{}
+		}
+		kept[key] = value
 	}
-	return map[string]string{key: value}
+	return kept
 }
 
 func stripContainers(containers []corev1.Container) []corev1.Container {

@@ -56,6 +56,10 @@ type RunPolicy struct {
 	// +optional
 	TerminatingTimeoutSeconds *int32 `json:"terminatingTimeoutSeconds,omitempty"`
 
+	// checkpoint says where the training keeps its checkpoints and how long it may take to write one when it is stopped.
+	// +optional
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
+
 	// restarts is the restart budget.
 	// +kubebuilder:default={}
 	// +optional

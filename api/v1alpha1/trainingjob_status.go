@@ -78,6 +78,12 @@ const (
 	ReasonReplicaFailed = "ReplicaFailed"
 	// ReasonReplicaLost: a pod was deleted, evicted or lost with its node and is replaced.
 	ReasonReplicaLost = "ReplicaLost"
+	// ReasonNodeUnhealthy: a replica is moved away from a node that is judged bad.
+	ReasonNodeUnhealthy = "NodeUnhealthy"
+	// ReasonDeviceUnhealthy: a replica is moved away from a device that is unhealthy.
+	ReasonDeviceUnhealthy = "DeviceUnhealthy"
+	// ReasonTurnedAway: nodes turn a pod away again and again.
+	ReasonTurnedAway = "TurnedAway"
 	// ReasonSuspended: spec.runPolicy.suspend is true.
 	ReasonSuspended = "Suspended"
 	// ReasonSuspending: spec.runPolicy.suspend is true and pods are still ending.
@@ -203,6 +209,18 @@ type TrainingJobStatus struct {
 	// queue is how the job stands in the queue of spec.scheduling.queue.
 	// +optional
 	Queue *QueueStatus `json:"queue,omitempty"`
+
+	// nodes are those that pods of the job had to leave or that turned them away, until they are healthy again.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Nodes []JudgedNode `json:"nodes,omitempty"`
+
+	// checkpoint is what is known of the job's checkpoints and of the work that stops have cost.
+	// +optional
+	Checkpoint *CheckpointStatus `json:"checkpoint,omitempty"`
 
 	// elastic is the state the scale subresource reads.
 	// +optional

@@ -24,6 +24,7 @@ var objections = []func(*v1alpha1.TrainingJob) (objection, bool){
 	oversizedGang,
 	dividedGang,
 	lonelyPods,
+	lostCheckpoints,
 }
 
 // accept says why a job cannot be run, if so.

@@ -5,6 +5,8 @@ package trainingjob
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +26,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 )
 
@@ -32,12 +35,12 @@ const Name = "TrainingJob"
 
 // Kind is the TrainingJob as the engine runs it, in a cluster with these offers; nil stands for none.
 func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
-	return kind(observer{offers: offers})
+	return kindOf(observer{offers: offers, healing: health.Default()})
 }
 
-func kind(o observer) engine.Kind[*v1alpha1.TrainingJob, World] {
+func kindOf(o observer) engine.Kind[*v1alpha1.TrainingJob, World] {
 	return engine.Kind[*v1alpha1.TrainingJob, World]{
-		Observe: o.observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
+		Observe: o.observe, Hurries: succeeded, Tally: replacements, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
 		Ours: ours, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}, &resourcev1.ResourceClaimTemplate{}},
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionAccepted, Status: no, Type: corev1.EventTypeWarning},
@@ -60,10 +63,12 @@ func ours(job *v1alpha1.TrainingJob) bool {
 	return job.Spec.ManagedBy == "" || job.Spec.ManagedBy == Manager
 }
 
-// observer reads what jobs are decided from, of optional kinds from offers; gangs are the manager's settings.
+// observer reads what jobs are decided from, of optional kinds from offers; gangs are the manager's settings. Nodes are judged by
+// a policy.
 type observer struct {
-	offers engine.Offers
-	gangs  gang.Settings
+	offers  engine.Offers
+	gangs   gang.Settings
+	healing health.Policy
 }
 
 // served are the optional kinds that the cluster offers now.
@@ -82,12 +87,17 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 	if err != nil {
 		return World{}, err
 	}
-	world := World{Pods: pods.Items, Served: o.served(), Gangs: o.gangs}
+	world := World{Pods: pods.Items, Served: o.served(), Gangs: o.gangs, Healing: o.healing}
 	if world.Queue, err = o.queue(ctx, c, job); err != nil {
 		return World{}, err
 	}
 	if world.Accelerators, err = accelerators(ctx, c, job); err != nil {
 		return World{}, err
+	}
+	if !ended(job) {
+		if err := errors.Join(world.observeNodes(ctx, c), world.observeDeviceTaints(ctx, o.offers)); err != nil {
+			return World{}, err
+		}
 	}
 	for i := range pods.Items {
 		if err := world.observe(ctx, c, &pods.Items[i]); err != nil {
@@ -162,7 +172,8 @@ var steps = []string{
 // canWait is true when only counts changed, or conditions took a step on the normal way to running.
 func canWait(before, after *v1alpha1.TrainingJob) bool {
 	changed := before.Status.ObservedGeneration != after.Status.ObservedGeneration
-	if changed && before.Status.ObservedGeneration > 0 || recorded(before) != recorded(after) {
+	if changed && before.Status.ObservedGeneration > 0 || recorded(before) != recorded(after) ||
+		!equality.Semantic.DeepEqual(before.Status.Nodes, after.Status.Nodes) {
 		return false
 	}
 	for _, c := range after.Status.Conditions {
@@ -179,14 +190,29 @@ func canWait(before, after *v1alpha1.TrainingJob) bool {
 	return true
 }
 
+// Options are what can be set.
+type Options struct {
+	// Concurrency is how many jobs are worked on at once.
+	Concurrency int
+	// Gangs are settings of jobs whose pods are placed together.
+	Gangs gang.Settings
+	// Healing is what nodes are judged by.
+	Healing health.Policy
+}
+
 // Setup adds the kind to a manager.
-func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int, gangs gang.Settings) error {
+func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Node{}, index.UnwellNode, UnwellNode(opts.Healing)); err != nil {
+		return fmt.Errorf("indexing nodes: %w", err)
+	}
 	watches := func(b *builder.Builder) *builder.Builder {
 		return watchOptional(b, mgr, deps.Optional).Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
+			Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(jobsOn(mgr.GetClient())), builder.WithPredicates(judged(opts.Healing))).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold)).
 			Watches(&v1alpha1.Accelerator{}, handler.EnqueueRequestsFromMapFunc(jobsAsking(mgr.GetClient())), builder.WithPredicates(decisive))
 	}
-	return engine.Register(mgr, engine.New(Name, kind(observer{deps.Optional, gangs}), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
+	kind := kindOf(observer{deps.Optional, opts.Gangs, opts.Healing})
+	return engine.Register(mgr, engine.New(Name, kind, deps), watches, controller.Options{MaxConcurrentReconciles: opts.Concurrency})
 }
 
 // changed lets through updates of pods in what the cache keeps of them.

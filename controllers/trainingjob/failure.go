@@ -28,11 +28,14 @@ type failure struct {
 func (s *state) failing() []failure {
 	var all []failure
 	for _, r := range s.replicas {
+		away, displaced := s.displaced(r)
 		switch {
 		case r.failed():
-			all = append(all, failure{replica: r, cause: explain(r.pod, r.Role.MainName()), lost: lost(r.pod)})
+			all = append(all, failure{replica: r, cause: blameNode(explain(r.pod, r.Role.MainName()), away), lost: displaced || lost(r.pod)})
+		case displaced:
+			all = append(all, failure{replica: r, cause: away, lost: true})
 		case r.deleted() && !s.halted():
-			all = append(all, failure{replica: r, cause: deletionOf(r, s.stamp()), lost: true})
+			all = append(all, failure{replica: r, cause: s.byRule(deletionOf(r, s.stamp())), lost: true})
 		}
 	}
 	s.spareVictims(all)
@@ -326,6 +329,8 @@ func sentence(f *v1alpha1.Failure) string {
 	case f.Reason == reasonDeleted:
 		b.WriteString(" was deleted")
 		return b.String()
+	case unwell[f.Reason] != "" || f.Reason == reasonNodeHealed:
+		b.WriteString(" is moved")
 	default:
 		b.WriteString(" failed")
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -20,6 +21,7 @@ import (
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/faulty"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -38,6 +40,8 @@ type play struct {
 	job   *v1alpha1.TrainingJob
 	fails string
 	ends  []string
+	// sickens is a pod whose node turns bad when all pods run.
+	sickens string
 	// pauses is true for a job whose user suspends it once, when it runs, and resumes it.
 	pauses bool
 }
@@ -67,7 +71,25 @@ func (y play) step(ctx context.Context, c client.Client) (bool, error) {
 	if failed || len(pods) < y.size() {
 		return false, nil
 	}
+	if p := pods[y.sickens]; p != nil && p.Labels[names.Attempt] == "0" {
+		return sicken(ctx, c, p)
+	}
 	return y.end(ctx, c, pods)
+}
+
+// sicken finds a pod its node, and the node broken; what is done about it is the manager's.
+func sicken(ctx context.Context, c client.Client, p *corev1.Pod) (bool, error) {
+	if p.Spec.NodeName == "" {
+		p.Spec.NodeName = "gpu-1"
+		return true, c.Update(ctx, p)
+	}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-1"}}
+	err := c.Get(ctx, client.ObjectKeyFromObject(node), node)
+	if !apierrors.IsNotFound(err) {
+		return false, err
+	}
+	node.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeOutOfService, Effect: corev1.TaintEffectNoExecute}}
+	return true, c.Create(ctx, node)
 }
 
 func (y play) size() int {
@@ -138,6 +160,14 @@ func TestAnyFaultBetweenAnyTwoWritesEndsTheSame(t *testing.T) {
 		"a job is suspended and resumed": {
 			job: jobOf(v1alpha1.PyTorch, v1alpha1.RunPolicy{}, role("Master", 1), role("Worker", 2)), ends: inOrder, pauses: true,
 		},
+		"a node turns bad below a worker": {
+			job:  jobOf(v1alpha1.PyTorch, v1alpha1.RunPolicy{Restarts: v1alpha1.Restarts{Max: new(int32(0))}}, role("Master", 1), role("Worker", 2)),
+			ends: inOrder, sickens: "digits-worker-1",
+		},
+		"a node turns bad below a job of one scope": {
+			job:  jobOf(v1alpha1.JAX, v1alpha1.RunPolicy{Restarts: v1alpha1.Restarts{Max: new(int32(0))}}, role("Worker", 2)),
+			ends: inOrder[:2], sickens: "digits-worker-1",
+		},
 		"a finished job is deleted": {
 			job:  jobOf(v1alpha1.JAX, v1alpha1.RunPolicy{TTLSecondsAfterFinished: new(int32(0))}, role("Worker", 2)),
 			ends: inOrder[:2],
@@ -159,9 +189,11 @@ func faults(t *testing.T, y play) {
 	faulty.Run(t, faulty.Scenario{
 		Scheme: scheme,
 		Kinds: []client.ObjectList{
-			&v1alpha1.TrainingJobList{}, &corev1.PodList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.SecretList{},
+			&v1alpha1.TrainingJobList{}, &corev1.NodeList{}, &corev1.PodList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.SecretList{},
 		},
-		Indexes: map[string]client.IndexerFunc{index.OwnerUID: index.Values(index.OwnerUID)},
+		Indexes: map[string]client.IndexerFunc{
+			index.OwnerUID: index.Values(index.OwnerUID), index.UnwellNode: trainingjob.UnwellNode(health.Default()),
+		},
 		Objects: []client.Object{y.job},
 		Start: func(c client.Client, live client.Reader, now clock.PassiveClock) faulty.Pass {
 			deps := engine.Deps{Client: c, Live: live, Recorder: events.NewFakeRecorder(1000), Clock: now}

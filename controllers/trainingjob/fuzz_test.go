@@ -6,6 +6,7 @@ package trainingjob
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -105,6 +107,7 @@ type life struct {
 	dice     *dice
 	job      *v1alpha1.TrainingJob
 	pods     []corev1.Pod
+	nodes    []corev1.Node
 	now      time.Time
 	failures int32
 	made     int
@@ -135,11 +138,11 @@ func (l *life) regroup(plan engine.Plan) {
 func (l *life) pass() engine.Plan {
 	l.t.Helper()
 	before := l.job.DeepCopy()
-	plan := Plan(l.job, l.world(), l.now)
-	if diff := gocmp.Diff(plan, Plan(l.job, l.world(), l.now)); diff != "" {
+	world := l.world()
+	plan := Plan(l.job, world, l.now)
+	if diff := gocmp.Diff(plan, Plan(l.job, world, l.now)); diff != "" {
 		l.t.Fatalf("two plans of one world differ:\n%s", diff)
 	}
-	world := l.world()
 	l.check(plan)
 	l.carryOut(plan)
 	l.regroup(plan)
@@ -158,7 +161,9 @@ func (l *life) pass() engine.Plan {
 // world is what the job sees: its pods and groups, its place in the queue, and the Accelerator that its last role names, while it
 // is there.
 func (l *life) world() World {
-	w := World{Pods: slices.Clone(l.pods), Served: slices.Clone(l.served), Groups: slices.Clone(l.groups)}
+	w := World{
+		Pods: slices.Clone(l.pods), Served: slices.Clone(l.served), Groups: slices.Clone(l.groups), Nodes: slices.Clone(l.nodes), Healing: health.Default(),
+	}
 	if !l.bare {
 		w.Accelerators = []v1alpha1.Accelerator{{
 			ObjectMeta: metav1.ObjectMeta{Name: "a100"},
@@ -197,6 +202,11 @@ func (l *life) check(plan engine.Plan) {
 		}
 		taken[s.Object.GetName()] = true
 	}
+	for _, n := range l.job.Status.Nodes {
+		if n.Verdict == v1alpha1.NodeBad && n.Until == nil && l.isIll(n.Name) {
+			l.keptAway(plan, n.Name)
+		}
+	}
 	for _, s := range plan.Delete {
 		if s.Object.GetUID() == "" {
 			l.t.Fatalf("%s would be deleted without a UID", s.Object.GetName())
@@ -209,6 +219,35 @@ func (l *life) asks(p *corev1.Pod) bool {
 	return slices.ContainsFunc(l.job.Spec.Roles, func(r v1alpha1.Role) bool {
 		return r.Accelerator != nil && names.Lower(r.Name) == p.Labels[names.Role]
 	})
+}
+
+func (l *life) isIll(name string) bool {
+	return slices.ContainsFunc(l.nodes, func(n corev1.Node) bool { return n.Name == name })
+}
+
+// keptAway: no pod is made that could go to a bad node.
+func (l *life) keptAway(plan engine.Plan, node string) {
+	l.t.Helper()
+	for _, s := range plan.Create {
+		p, ok := s.Object.(*corev1.Pod)
+		if ok && !slices.Contains(strings.Split(p.Annotations[names.Avoids], ","), node) {
+			l.t.Fatalf("pod %s may go to %s, which is bad", p.Name, node)
+		}
+	}
+}
+
+// breakOrMend changes the health of a node.
+func (l *life) breakOrMend() {
+	name := fmt.Sprintf("node-%d", l.dice.roll(3))
+	if l.isIll(name) {
+		l.nodes = slices.DeleteFunc(l.nodes, func(n corev1.Node) bool { return n.Name == name })
+		return
+	}
+	cond := corev1.NodeCondition{Type: pick(l.dice, "KernelDeadlock", corev1.NodeReady), Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(l.now)}
+	if cond.Type == corev1.NodeReady {
+		cond.Status = pick(l.dice, corev1.ConditionFalse, corev1.ConditionUnknown)
+	}
+	l.nodes = append(l.nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{cond}}})
 }
 
 func (l *life) carryOut(plan engine.Plan) {
@@ -248,6 +287,9 @@ func (l *life) happen() {
 	if l.dice.roll(10) == 0 {
 		l.bare, l.largest = l.dice.roll(2) == 0, int32(4*l.dice.roll(3))
 	}
+	if l.dice.roll(12) == 1 {
+		l.breakOrMend()
+	}
 	if len(l.pods) == 0 {
 		return
 	}
@@ -265,9 +307,21 @@ func (l *life) happenTo(p *corev1.Pod) {
 			Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Message: message, FinishedAt: metav1.NewTime(l.now)},
 		}}}
 	}
-	switch l.dice.roll(8) {
+	switch l.dice.roll(11) {
+	case 8:
+		p.Status.Phase, p.Status.Reason = corev1.PodFailed, "UnexpectedAdmissionError"
+		p.Spec.NodeName = fmt.Sprintf("node-%d", l.dice.roll(3))
+	case 9:
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", AllocatedResourcesStatus: []corev1.ResourceStatus{{
+			Name: "gpu", Resources: []corev1.ResourceHealth{{ResourceID: "0", Health: corev1.ResourceHealthStatusUnhealthy}},
+		}}}}
+	case 10:
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}
 	case 0, 1, 2:
 		p.Status.Phase = corev1.PodRunning
+		if p.Spec.NodeName == "" {
+			p.Spec.NodeName = fmt.Sprintf("node-%d", l.dice.roll(3))
+		}
 		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	case 3:
 		p.Status.Phase = corev1.PodSucceeded
@@ -324,6 +378,9 @@ func FuzzPlan(f *testing.F) {
 		}
 		if s := look(l.job, l.world(), l.now); !ended(l.job) && (s.wait == nil || s.gang != nil && s.gang.row.Served(l.served)) {
 			for _, r := range s.replicas {
+				if _, displaced := s.displaced(r); displaced {
+					t.Fatalf("at rest pod %s is where it must not be", r.Name())
+				}
 				if r.pod == nil && !r.done && !s.awaitsWorkers(r) {
 					t.Fatalf("at rest there is no pod %s", r.Name())
 				}
@@ -357,7 +414,9 @@ func (l *life) rest() {
 		plan := l.pass()
 		l.vanish()
 		for i := range l.pods {
-			l.pods[i].Spec.NodeName = "node-1" // there is room for all in the end
+			if l.isIll(l.pods[i].Spec.NodeName) || l.pods[i].Spec.NodeName == "" {
+				l.pods[i].Spec.NodeName = "node-9" // there is room for all in the end
+			}
 		}
 		if writes(plan) == 0 && plan.Again == 0 && gocmp.Equal(status, l.job) {
 			return

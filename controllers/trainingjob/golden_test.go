@@ -22,6 +22,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -42,6 +43,12 @@ type golden struct {
 	gangCase
 	// Kueue is what is said of the job in its queue; nil stands for a cluster without Kueue.
 	Kueue *kueue.World `json:"kueue"`
+	// Nodes are those that are not healthy.
+	Nodes []corev1.Node `json:"nodes"`
+	// Outage is true while most nodes do not answer.
+	Outage bool `json:"outage"`
+	// Tainted are rules that taint devices.
+	Tainted []DeviceTaint `json:"tainted"`
 }
 
 // podInShort is a pod by what differs from one that was just created.
@@ -70,6 +77,13 @@ type podInShort struct {
 	// Made is when it was created, Placed when it got its node.
 	Made   metav1.Time  `json:"made"`
 	Placed *metav1.Time `json:"placed"`
+	// Node is where it runs; node-1 when left out. Devices are what the kubelet says of those it was given.
+	Node    string                  `json:"node"`
+	Devices []corev1.ResourceStatus `json:"devices"`
+	// Notes are its annotations.
+	Notes map[string]string `json:"notes"`
+	// Disrupted is the reason for which the cluster takes it away.
+	Disrupted string `json:"disrupted"`
 }
 
 // outcome is what is compared: the plan, and the status after it.
@@ -105,6 +119,7 @@ func run(t *testing.T, file string) []byte {
 	prepare(&c.Job)
 	world := c.world(&c.Job)
 	world.Silent, world.Accelerators = c.Silent, c.Accelerators
+	world.Nodes, world.Healing, world.Outage, world.DeviceTaints = c.Nodes, health.Default(), c.Outage, c.Tainted
 	if c.Kueue != nil {
 		world.Served, world.Queue = append(world.Served, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind), *c.Kueue
 	}
@@ -229,7 +244,7 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: p.NoNode,
 		}}
 	} else {
-		made.Spec.NodeName = "node-1"
+		made.Spec.NodeName = cmp.Or(p.Node, "node-1")
 	}
 	if p.Going {
 		made.DeletionTimestamp = cmp.Or(p.Gone, new(metav1.NewTime(noon)))
@@ -244,7 +259,13 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 	if p.Placed != nil {
 		made.Status.Conditions = append(made.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: *p.Placed})
 	}
-	status := corev1.ContainerStatus{Name: made.Spec.Containers[0].Name, RestartCount: p.Restarts, State: p.State}
+	if p.Disrupted != "" {
+		made.Status.Conditions = append(made.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: p.Disrupted})
+	}
+	if p.Notes != nil {
+		made.Annotations = p.Notes
+	}
+	status := corev1.ContainerStatus{Name: made.Spec.Containers[0].Name, RestartCount: p.Restarts, State: p.State, AllocatedResourcesStatus: p.Devices}
 	if p.Last != nil {
 		status.LastTerminationState = *p.Last
 	}

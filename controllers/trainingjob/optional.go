@@ -22,7 +22,7 @@ import (
 )
 
 // Optional are the kinds of optional APIs that jobs make use of where the cluster offers them. A job is woken by what it owns.
-var Optional = append(gang.Kinds(), kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
+var Optional = append(gang.Kinds(), deviceTaintRule, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
 
 // shared are those of them that no job owns: they wake every job that may wait for them.
 var shared = []schema.GroupVersionKind{kueue.FlavorKind, kueue.PriorityKind}

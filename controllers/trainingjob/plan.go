@@ -50,7 +50,7 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		// What is left to do waits until the status says so: it removes the evidence.
 		return engine.Plan{}
 	}
-	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: engine.Soonest(s.untilDeadline(), s.untilStalled(), s.unsettled)}
+	plan := engine.Plan{Apply: []engine.Object{service(s.layout)}, Again: engine.Soonest(s.untilDeadline(), s.untilStalled(), s.unsettled, s.untilJudged())}
 	if s.halted() {
 		plan.Delete = s.stop()
 		disbandAll(&plan, w)

@@ -55,7 +55,7 @@ func (s *state) scheduled() metav1.Condition {
 		return c
 	}
 	if message, found := s.find(unschedulable); found {
-		return condition(kind, no, v1alpha1.ReasonUnschedulable, message)
+		return condition(kind, no, v1alpha1.ReasonUnschedulable, s.avoiding(message))
 	}
 	missing := func(r replica) bool { return !r.current() && !r.done }
 	if s.wait != nil && slices.ContainsFunc(s.replicas, missing) {
@@ -169,11 +169,8 @@ func (s *state) retrying(r replica) (metav1.Condition, bool) {
 	}
 	gone := s.job.Status.RunningTime != nil && !r.current() && r.Index < s.sizes[r.Role.Name]
 	if rec := s.record(r.unit); s.explains(rec, r) {
-		reason := v1alpha1.ReasonReplicaFailed
-		if rec.Cause.ExitCode == nil {
-			reason = v1alpha1.ReasonReplicaLost
-		}
-		return condition(kind, yes, reason, sentence(rec.Cause)+"."), true
+		reason, more := whyRestarted(rec)
+		return condition(kind, yes, reason, sentence(rec.Cause)+"."+more), true
 	}
 	if gone && r.pod != nil {
 		return condition(kind, yes, v1alpha1.ReasonReplicaLost, ending(r.pod)), true

@@ -4,6 +4,7 @@
 package trainingjob
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -132,17 +133,20 @@ func recorded(job *v1alpha1.TrainingJob) int32 {
 // turnedAway is true for a pod that its node evicted or would not take. Without a pause it could be turned away again and again;
 // one that somebody deleted is replaced at once.
 func turnedAway(f *v1alpha1.Failure) bool {
-	return f.Reason == evicted || isLostReason(f.Reason)
+	return f.Reason == evicted || isLostReason(f.Reason) || unwell[f.Reason] != ""
 }
 
 // recordFailures counts the pods that failed and are to be replaced: once for each unit, by the failure that came first.
 func (s *state) recordFailures() {
-	for _, f := range s.judged() {
-		if !s.replaced(f) {
-			continue
-		}
+	restarts := slices.DeleteFunc(s.judged(), func(f failure) bool { return !s.replaced(f) })
+	if len(restarts) > 0 {
+		s.recordLoss(s.stopped())
+	}
+	for _, f := range restarts {
 		s.setRecord(s.afterFailure(f))
-		s.causes = append(s.causes, f.cause)
+		if f.cause.Reason != reasonNodeHealed {
+			s.causes = append(s.causes, f.cause)
+		}
 		switch f.replica.unit {
 		case jobUnit:
 			forgetSuccesses(s.job, "")

@@ -27,6 +27,8 @@ func Report(job *v1alpha1.TrainingJob, w World, now time.Time) {
 	}
 	s := look(job, w, now)
 	v, over := s.verdict()
+	s.recordCheckpoint()
+	s.judgeNodes()
 	if !over && !s.halted() {
 		s.recordFailures()
 		s.release()
@@ -96,6 +98,7 @@ func (s *state) times() {
 	case s.halted():
 		if st.StartTime != nil {
 			st.Suspensions++
+			s.recordLoss(s.now)
 		}
 		st.StartTime, st.RunningTime, st.RunningAttempt = nil, nil, nil
 		return
@@ -223,7 +226,7 @@ func (s *state) failure() {
 
 // finish writes the end of the job. It is never taken back.
 func (s *state) finish(v verdict) {
-	s.job.Status.CompletionTime = s.stamp()
+	s.job.Status.CompletionTime, s.job.Status.Nodes = s.stamp(), nil
 	if s.job.Status.Queue != nil {
 		s.job.Status.Queue.State = v1alpha1.QueueFinished
 	}

@@ -20,12 +20,15 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // script is a job and what happens to it, a line each: "run NAME", "succeed NAME", "fail NAME CODE [MESSAGE]", "lose NAME" (evicted),
-// "delete NAME" (by force), "terminate NAME" (with grace), "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume", "scale N", and of Kueue "admit [N]" (workers) and
-// "evict REASON". NAME may be all.
+// "delete NAME" (by force), "terminate NAME" (with grace), "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume",
+// "scale N", and of Kueue "admit [N]" (workers) and "evict REASON". NAME may be all.
+// A pod that runs does so on the node of its name. "break NODE" gives a node a bad condition, "mend NODE" takes it away, "silence NODE"
+// lets its kubelet fall silent, "fault NAME" makes a device of a pod unhealthy.
 type script struct {
 	Job   v1alpha1.TrainingJob `json:"job"`
 	Steps []string             `json:"steps"`
@@ -41,6 +44,8 @@ type story struct {
 	said string
 	// kueue is there for a job that waits in a queue.
 	kueue *playedKueue
+	// nodes are those that are not healthy.
+	nodes []corev1.Node
 	// over is true when the job is deleted.
 	over bool
 	text strings.Builder
@@ -76,7 +81,7 @@ func (s *story) settle() {
 	s.t.Helper()
 	for range 20 {
 		before := s.job.DeepCopy()
-		world := World{Pods: slices.Clone(s.pods)}
+		world := World{Pods: slices.Clone(s.pods), Nodes: slices.Clone(s.nodes), Healing: health.Default()}
 		if s.kueue != nil {
 			world.Served, world.Queue = Optional, s.kueue.world
 		}
@@ -118,7 +123,11 @@ func (s *story) carryOut(plan engine.Plan) bool {
 		s.made++
 		p.UID, p.Status.Phase, p.CreationTimestamp = types.UID(strconv.Itoa(s.made)), corev1.PodPending, metav1.NewTime(s.now)
 		s.pods = append(s.pods, *p)
-		fmt.Fprintf(&s.text, "  + %s attempt %s\n", p.Name, p.Labels[names.Attempt])
+		away := p.Annotations[names.Avoids]
+		if away != "" {
+			away = " away from " + away
+		}
+		fmt.Fprintf(&s.text, "  + %s attempt %s%s\n", p.Name, p.Labels[names.Attempt], away)
 	}
 	return wrote
 }
@@ -154,6 +163,9 @@ func (s *story) play(step []string) {
 		s.now = s.now.Add(d)
 	case "admit", "evict":
 		s.kueue.play(s, step)
+	case "break", "silence", "mend":
+		s.now = s.now.Add(time.Second)
+		s.judge(verb, step[1])
 	case "suspend", "resume":
 		policy.Suspend = new(verb == "suspend")
 	case "scale":
@@ -173,6 +185,21 @@ func (s *story) play(step []string) {
 	}
 }
 
+// judge lets a node become what the verb says.
+func (s *story) judge(verb, name string) {
+	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	s.nodes = slices.DeleteFunc(s.nodes, func(n corev1.Node) bool { return n.Name == name })
+	switch verb {
+	case "break":
+		node.Status.Conditions = []corev1.NodeCondition{{Type: "GpuXidError", Status: corev1.ConditionTrue, Reason: "Xid79", Message: "GPU has fallen off the bus"}}
+	case "silence":
+		node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, LastTransitionTime: metav1.NewTime(s.now)}}
+	default:
+		return
+	}
+	s.nodes = append(s.nodes, node)
+}
+
 func (s *story) happen(p *corev1.Pod, verb string, more []string) {
 	s.t.Helper()
 	if verb == "delete" || verb == "end" {
@@ -188,6 +215,16 @@ func (s *story) happen(p *corev1.Pod, verb string, more []string) {
 	switch verb {
 	case "run":
 		p.Status.Phase, p.Status.Conditions = corev1.PodRunning, []corev1.PodCondition{ready}
+		p.Spec.NodeName = cmp.Or(append(more, "node-of-"+p.Name)...)
+	case "wait-for-a-node":
+		p.Status.Conditions = []corev1.PodCondition{{
+			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/2 nodes are available",
+		}}
+	case "fault":
+		gone := []corev1.ResourceHealth{{ResourceID: "GPU-1", Health: corev1.ResourceHealthStatusUnhealthy}}
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name: p.Spec.Containers[0].Name, AllocatedResourcesStatus: []corev1.ResourceStatus{{Name: "nvidia.com/gpu", Resources: gone}},
+		}}
 	case "terminate":
 		p.DeletionTimestamp, p.DeletionGracePeriodSeconds = new(metav1.NewTime(s.now.Add(30*time.Second))), new(int64(30))
 	case "succeed":

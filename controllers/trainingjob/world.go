@@ -17,6 +17,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/gang"
+	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/kueue"
 )
 
@@ -38,6 +39,13 @@ type World struct {
 	Gangs gang.Settings
 	// Queue is what Kueue says of the job, where it waits in a queue.
 	Queue kueue.World
+	// Nodes are those that are not healthy; Healing is what they are judged by.
+	Nodes   []corev1.Node
+	Healing health.Policy
+	// Outage is true while most nodes of the cluster do not answer.
+	Outage bool
+	// DeviceTaints are those of rules, in their order by name, where a pod was taken from its device.
+	DeviceTaints []DeviceTaint
 	// Silent are the nodes of terminating pods that do not answer, or are gone.
 	Silent []string
 }
@@ -53,6 +61,8 @@ type state struct {
 	layout   *framework.Layout
 	now      time.Time
 	replicas []replica
+	// nodes are those that are not healthy, by name.
+	nodes map[string]*corev1.Node
 	// surplus are pods of members that the job no longer has.
 	surplus []*corev1.Pod
 	// unmounted says of pods, by UID, which volume cannot be mounted and why.
@@ -96,7 +106,13 @@ type replica struct {
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	layout, _ := framework.Resolve(sized(job, w))
-	s := &state{job: job, world: w, parked: parked(job, w), layout: layout, now: now, unmounted: unmounted(w.Events), records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}}
+	s := &state{
+		job: job, world: w, parked: parked(job, w), layout: layout, now: now, unmounted: unmounted(w.Events),
+		records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}, nodes: map[string]*corev1.Node{},
+	}
+	for i := range w.Nodes {
+		s.nodes[w.Nodes[i].Name] = &w.Nodes[i]
+	}
 	for i, rec := range job.Status.Restarts {
 		s.records[rec.Unit] = i
 	}

@@ -13,14 +13,15 @@ var product = []string{"api", "cmd", "config", "controllers", "internal"}
 
 // pure are the packages that think and do not act: object in, object out.
 var pure = []string{
-	"internal/accelerator", "internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/gang", "internal/kueue", "internal/names", "internal/observe",
+	"internal/accelerator", "internal/checkpoint", "internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/gang",
+	"internal/health", "internal/kueue", "internal/names", "internal/observe",
 	"internal/podspec", "internal/serving", "internal/suggest",
 }
 
 // pureFiles are the thinking half of a controller.
 var pureFiles = []string{
-	"accelerator.go", "accept.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "indexes.go", "plan.go", "pods.go", "policy.go", "progress.go",
-	"queue.go", "queuewords.go", "refuse.go", "remote.go", "restarts.go", "status.go", "topology.go", "waits.go", "world.go",
+	"accelerator.go", "accept.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "heal.go", "indexes.go", "plan.go", "pods.go",
+	"policy.go", "progress.go", "queue.go", "queuewords.go", "refuse.go", "remote.go", "restarts.go", "status.go", "topology.go", "waits.go", "world.go",
 }
 
 // acting is what pure code may not import: the ways to the API server, the clock, the environment and the network.

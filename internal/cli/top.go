@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/millrace-ml/millrace/internal/checkpoint"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -102,6 +103,7 @@ type consumer struct {
 	Pod       string              `json:"pod"`
 	Node      string              `json:"node,omitempty"`
 	Status    string              `json:"status"`
+	Step      *int64              `json:"step,omitempty"`
 	Usage     corev1.ResourceList `json:"usage,omitempty"`
 	Requests  corev1.ResourceList `json:"requests,omitempty"`
 	Limits    corev1.ResourceList `json:"limits,omitempty"`
@@ -114,7 +116,7 @@ func consumers(pods []corev1.Pod, used map[client.ObjectKey]corev1.ResourceList)
 		p := &pods[i]
 		requests, limits := asked(p)
 		found[i] = consumer{
-			Namespace: p.Namespace, Job: p.Labels[names.TrainingJob], Pod: p.Name, Node: p.Spec.NodeName, Status: podStatus(p),
+			Namespace: p.Namespace, Job: p.Labels[names.TrainingJob], Pod: p.Name, Node: p.Spec.NodeName, Status: podStatus(p), Step: checkpoint.Step(p),
 			Usage: used[client.ObjectKeyFromObject(p)], Requests: requests, Limits: limits,
 		}
 	}
@@ -181,7 +183,7 @@ func addTo(total, more corev1.ResourceList) {
 
 func (t *top) write(found []consumer) {
 	columns := table{
-		header: []string{"JOB", "POD", "STATUS", "CPU", "REQUEST", "LIMIT", "MEMORY", "REQUEST", "LIMIT", "DEVICES"},
+		header: []string{"JOB", "POD", "STATUS", "STEP", "CPU", "REQUEST", "LIMIT", "MEMORY", "REQUEST", "LIMIT", "DEVICES"},
 		paint:  painter(t.colour(t.Out)).cells,
 	}
 	if t.all {
@@ -189,7 +191,7 @@ func (t *top) write(found []consumer) {
 	}
 	for _, c := range found {
 		row := []string{
-			c.Job, c.Pod, c.Status,
+			c.Job, c.Pod, c.Status, stepOf(c),
 			cores(c.Usage), cores(c.Requests), cores(c.Limits), memory(c.Usage), memory(c.Requests), memory(c.Limits), devices(c.Limits),
 		}
 		if t.all {
@@ -217,6 +219,13 @@ func asked(p *corev1.Pod) (requests, limits corev1.ResourceList) {
 		}
 	}
 	return requests, limits
+}
+
+func stepOf(c consumer) string {
+	if c.Step == nil {
+		return "-"
+	}
+	return fmt.Sprint(*c.Step)
 }
 
 func cores(list corev1.ResourceList) string {

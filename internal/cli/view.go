@@ -36,7 +36,13 @@ func (v view) write(w io.Writer) {
 		title string
 		write func(io.Writer)
 	}{
-		{"Timeline", v.timeline}, {"Roles", v.roles}, {"Pods", v.podTable}, {"Conditions", v.conditions}, {"Failure", v.failure},
+		{"Timeline", v.timeline},
+		{"Roles", v.roles},
+		{"Pods", v.podTable},
+		{"Conditions", v.conditions},
+		{"Checkpoint", v.checkpoint},
+		{"Nodes", v.nodes},
+		{"Failure", v.failure},
 	} {
 		var text strings.Builder
 		part.write(&text)

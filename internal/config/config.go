@@ -37,6 +37,8 @@ type Config struct {
 	Gang Gang `json:"gang"`
 	// Namespaces are the only ones watched; all when empty.
 	Namespaces []string `json:"namespaces"`
+	// Healing says which nodes are bad.
+	Healing Healing `json:"healing"`
 	// GracefulShutdownTimeout is how long work under way may take to end after SIGTERM.
 	GracefulShutdownTimeout metav1.Duration `json:"gracefulShutdownTimeout"`
 }
@@ -103,6 +105,7 @@ func Default() Config {
 		Log:                     Log{Level: "info", Format: "json"},
 		Concurrency:             map[string]int{},
 		Gang:                    Gang{Scheduler: string(v1alpha1.GangAuto), SchedulerNames: map[string]string{}},
+		Healing:                 defaultHealing(),
 		GracefulShutdownTimeout: seconds(20),
 	}
 	for _, kind := range kinds {

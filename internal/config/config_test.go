@@ -19,6 +19,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/gang"
+	"github.com/millrace-ml/millrace/internal/health"
 )
 
 func TestDefaultIsValid(t *testing.T) {
@@ -34,8 +35,10 @@ func TestLoad(t *testing.T) {
 	want.Log.Level = "debug"
 	want.Concurrency["TrainingJob"] = 8
 	want.Namespaces = []string{"team-a"}
+	want.Healing.Conditions, want.Healing.Taints = []string{"Gpu*"}, []string{}
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	text := "leaderElection: {retryPeriod: 1s}\nlog: {level: debug}\nconcurrency: {TrainingJob: 8}\nnamespaces: [team-a]\n"
+	text := "leaderElection: {retryPeriod: 1s}\nlog: {level: debug}\nconcurrency: {TrainingJob: 8}\nnamespaces: [team-a]\n" +
+		"healing: {conditions: [\"Gpu*\"], taints: []}\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +90,11 @@ func TestRefused(t *testing.T) {
 		"no worker for a kind":          {"concurrency: {TrainingJob: 0}", []string{"concurrency[TrainingJob]", "1 to 1000"}},
 		"a bad namespace":               {"namespaces: [ok, Not_ok]", []string{"namespaces[1]"}},
 		"a namespace twice":             {"namespaces: [a, a]", []string{"namespaces[1]", "Duplicate"}},
+		"no type of a condition":        {"healing: {conditions: [\"=True\"]}", []string{"healing.conditions[0]", "KernelDeadlock"}},
+		"a condition for the kubelet":   {"healing: {conditions: [KernelDeadlock, Ready]}", []string{"healing.conditions[1]", "notReadyAfter"}},
+		"a condition's odd status":      {"healing: {conditions: [A=No]}", []string{"healing.conditions[0]", "=False"}},
+		"a bad pattern of a taint":      {"healing: {taints: [\"a[\"]}", []string{"healing.taints[0]", "example.com"}},
+		"no patience with a kubelet":    {"healing: {notReadyAfter: 0s}", []string{"healing.notReadyAfter"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := parse([]byte(tc.file))
@@ -134,6 +142,15 @@ func TestValidAsWell(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestHealingPolicy(t *testing.T) {
+	if diff := cmp.Diff(health.Default(), Default().Healing.Policy()); diff != "" {
+		t.Errorf("the default policy (-want +got):\n%s", diff)
+	}
+	if !(Healing{}).Policy().Off {
+		t.Error("healing that is not enabled is on")
 	}
 }
 

@@ -27,6 +27,16 @@ func (r *Reconciler[T, W]) announceConditions(before, after T, now time.Time) {
 	}
 }
 
+// tally counts what happened between two stored statuses.
+func (r *Reconciler[T, W]) tally(before, after T) {
+	if r.Tally == nil {
+		return
+	}
+	for _, c := range r.Tally(before, after) {
+		occurrences.WithLabelValues(r.name, c.What, c.Variant).Add(float64(c.Times))
+	}
+}
+
 // measure observes the steps that were reached between two stored statuses.
 func (r *Reconciler[T, W]) measure(before, after T) {
 	if r.Measure == nil {

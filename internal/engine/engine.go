@@ -55,6 +55,9 @@ type Kind[T Owner, W any] struct {
 	// CanWait is true when the change from the first to the second status may be stored a few seconds later together
 	// with others. Optional: without it every change is stored at once.
 	CanWait func(before, after T) bool
+	// Hurries is true when a change that may be stored later must be within a second: bursts of such changes are one write, and
+	// hardly anything can come between. Optional.
+	Hurries func(before, after T) bool
 	// Announce lists the condition changes that make an event.
 	Announce []Announcement
 	// Finalize is asked when the object is being deleted and carries Finalizer; it returns true when nothing is left
@@ -70,6 +73,8 @@ type Kind[T Owner, W any] struct {
 	Foresee func(W, Plan) W
 	// Measure lists what took how long, of which it is known since the first status was stored that the second has. Optional.
 	Measure func(before, after T) []Duration
+	// Tally lists what happened between two stored statuses, for a counter. Optional.
+	Tally func(before, after T) []Count
 	// Unwatched lists objects, by an empty value of their type, that are written without a watch on their kind, such as Secrets:
 	// their presence is found out by writing.
 	Unwatched []client.Object
@@ -157,6 +162,13 @@ type Duration struct {
 	// Step and Variant are labels of a metric: few, and known beforehand.
 	Step, Variant string
 	Took          time.Duration
+}
+
+// Count is how often something happened.
+type Count struct {
+	// What and Variant are labels of a metric: few, and known beforehand.
+	What, Variant string
+	Times         int
 }
 
 // Unknowable is a world that could be read in part only. A world type may implement it, so that the engine looks again soon.

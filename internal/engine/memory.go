@@ -123,6 +123,8 @@ const (
 	opening    = 2 * time.Second
 	firstPause = 5 * time.Second
 	lastPause  = 80 * time.Second
+	// briefly is the longest wait of a change that is in a hurry.
+	briefly = time.Second
 )
 
 // beat is when an object was first seen or its status last written, and how long the next patient change waits.
@@ -141,11 +143,15 @@ func (b beat) seen(now time.Time) beat {
 }
 
 // wait is how long a change still has to wait.
-func (b beat) wait(now time.Time, patient bool) time.Duration {
+func (b beat) wait(now time.Time, patient, hurry bool) time.Duration {
 	if !patient {
 		return 0
 	}
-	return max(0, b.at.Add(b.pause).Sub(now))
+	pause := b.pause
+	if hurry {
+		pause = min(pause, briefly)
+	}
+	return max(0, b.at.Add(pause).Sub(now))
 }
 
 // wrote is the beat after a write.

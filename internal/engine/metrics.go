@@ -27,6 +27,11 @@ var (
 		Buckets: prometheus.ExponentialBuckets(0.05, 4, 11),
 	}, []string{"kind", "step", "variant"})
 
+	occurrences = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "millrace_occurrences_total",
+		Help: "What happened to objects, such as replacements of pods by the evidence against their nodes, counted once it is stored.",
+	}, []string{"kind", "what", "variant"})
+
 	planPanics = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "millrace_panics_total",
 		Help: "Panics while planning or reporting; each left one object alone.",
@@ -38,4 +43,6 @@ var (
 	}, []string{"kind", "verb", "result"})
 )
 
-func init() { metrics.Registry.MustRegister(transitions, timeIn, steps, planPanics, writes) }
+func init() {
+	metrics.Registry.MustRegister(transitions, timeIn, steps, occurrences, planPanics, writes)
+}

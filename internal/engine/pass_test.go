@@ -109,6 +109,48 @@ func TestPatientChangesAreStoredTogetherAndTheLastIsNotLost(t *testing.T) {
 	}
 }
 
+func TestHurriedChangesWaitASecondAtMost(t *testing.T) {
+	b := newBench(t)
+	reason := "A"
+	r := b.engineOf(Kind[*job, world]{
+		Report:  func(o *job, w world, now time.Time) { saying(reason, metav1.ConditionFalse)(o, w, now) },
+		CanWait: func(_, _ *job) bool { return true },
+		Hurries: func(_, after *job) bool { return find(after.GetConditions(), "Running").Reason == "Hurry" },
+	})
+	b.pass(r)
+	b.clock.SetTime(b.clock.Now().Add(opening))
+	b.pass(r)
+	reason = "Hurry"
+	if result := b.pass(r); result.RequeueAfter != briefly {
+		t.Errorf("comes back after %v, want %v", result.RequeueAfter, briefly)
+	}
+	b.clock.SetTime(b.clock.Now().Add(briefly))
+	b.pass(r)
+	if got := find(b.stored().GetConditions(), "Running").Reason; got != "Hurry" {
+		t.Errorf("stored reason = %s, want Hurry", got)
+	}
+}
+
+func TestWhatHappenedIsCountedOnceItIsStored(t *testing.T) {
+	b := newBench(t)
+	r := b.engineOf(Kind[*job, world]{
+		Report: saying("Up", metav1.ConditionTrue),
+		Tally: func(before, after *job) []Count {
+			if find(before.GetConditions(), "Running") != nil || find(after.GetConditions(), "Running") == nil {
+				return nil
+			}
+			return []Count{{What: "replaced", Variant: "NodeTaint", Times: 2}}
+		},
+	})
+	counter := occurrences.WithLabelValues("Toy", "replaced", "NodeTaint")
+	before := testutil.ToFloat64(counter)
+	b.pass(r)
+	b.pass(r)
+	if got := testutil.ToFloat64(counter) - before; got != 2 {
+		t.Errorf("counted %v, want 2", got)
+	}
+}
+
 func TestPanicCostsOneObjectItsProgress(t *testing.T) {
 	boom := func() { panic("boom") }
 	tests := map[string]Kind[*job, world]{

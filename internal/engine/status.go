@@ -60,7 +60,7 @@ func (r *Reconciler[T, W]) store(ctx context.Context, m *memory, before, after T
 	}
 	now := r.deps.Clock.Now()
 	m.beat = m.beat.seen(now)
-	if wait := m.beat.wait(now, patient); wait > 0 {
+	if wait := m.beat.wait(now, patient, r.Hurries != nil && r.Hurries(before, after)); wait > 0 {
 		return wait, nil
 	}
 	// The patch carries the resourceVersion that was decided on: a count of restarts worked out from a stale object
@@ -76,5 +76,6 @@ func (r *Reconciler[T, W]) store(ctx context.Context, m *memory, before, after T
 	writes.WithLabelValues(r.name, "status", "ok").Inc()
 	r.announceConditions(before, after, now)
 	r.measure(before, after)
+	r.tally(before, after)
 	return 0, nil
 }

@@ -20,6 +20,15 @@ import (
 // OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
 const OwnerUID = "metadata.ownerReferences.controller.uid"
 
+// JobNode indexes the pods of TrainingJobs by their node; pods of others, of which a cluster may have many more, are not in it.
+const JobNode = "spec.nodeName"
+
+// JudgedNode indexes TrainingJobs by the nodes they have something against.
+const JudgedNode = "status.nodes.name"
+
+// UnwellNode indexes nodes that are not healthy. What that is the manager's configuration says, so that its user declares it.
+const UnwellNode = "unwell"
+
 // InvolvedUID indexes events by the UID of the object they are about.
 const InvolvedUID = "involvedObject.uid"
 
@@ -45,6 +54,8 @@ var indexes = []struct {
 	values client.IndexerFunc
 }{
 	{&corev1.Pod{}, OwnerUID, ownerUID},
+	{&corev1.Pod{}, JobNode, jobNode},
+	{&v1alpha1.TrainingJob{}, JudgedNode, judgedNodes},
 	{&corev1.Event{}, InvolvedUID, involvedUID},
 	{&v1alpha1.TrainingJob{}, Accelerators, accelerators},
 	{&corev1.Pod{}, Devices, devices},
@@ -77,6 +88,35 @@ func ownerUID(o client.Object) []string {
 		return nil
 	}
 	return []string{string(ref.UID)}
+}
+
+// JobOf is the name of the TrainingJob that controls an object, or empty.
+func JobOf(o client.Object) string {
+	ref := metav1.GetControllerOfNoCopy(o)
+	if ref == nil || ref.Kind != "TrainingJob" || ref.APIVersion != v1alpha1.GroupVersion.String() {
+		return ""
+	}
+	return ref.Name
+}
+
+func jobNode(o client.Object) []string {
+	p, ok := o.(*corev1.Pod)
+	if !ok || p.Spec.NodeName == "" || JobOf(p) == "" {
+		return nil
+	}
+	return []string{p.Spec.NodeName}
+}
+
+func judgedNodes(o client.Object) []string {
+	job, ok := o.(*v1alpha1.TrainingJob)
+	if !ok {
+		return nil
+	}
+	var all []string
+	for _, n := range job.Status.Nodes {
+		all = append(all, n.Name)
+	}
+	return all
 }
 
 func involvedUID(o client.Object) []string {

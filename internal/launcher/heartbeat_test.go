@@ -37,8 +37,8 @@ func TestHeartbeatTellsOfTouches(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "beat")
 	var tried []time.Time
 	var refusal error
-	h := &Heartbeat{File: file, Tell: func(_ context.Context, at time.Time) error {
-		tried = append(tried, at)
+	h := &Heartbeat{File: file, Tell: func(_ context.Context, b Beat) error {
+		tried = append(tried, b.At)
 		return refusal
 	}}
 	var told time.Time
@@ -67,11 +67,37 @@ func TestHeartbeatTellsOfTouches(t *testing.T) {
 	}
 }
 
+func TestHeartbeatTellsWhatTheFileSays(t *testing.T) {
+	for text, want := range map[string]Beat{
+		"":       {At: noon},
+		"step=7": {At: noon, Step: "7"},
+		"loss=0.1 step=7 \ncheckpoint=2026-01-01T13:55:00+02:00\n": {At: noon, Step: "7", Checkpoint: "2026-01-01T11:55:00Z"},
+		"step=-1 checkpoint=2026-0":                                {At: noon},
+		"step":                                                     {At: noon},
+	} {
+		file := filepath.Join(t.TempDir(), "beat")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, noon, noon); err != nil {
+			t.Fatal(err)
+		}
+		var got Beat
+		h := &Heartbeat{File: file, Tell: func(_ context.Context, b Beat) error { got = b; return nil }}
+		if _, err := h.beat(t.Context(), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q tells (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
 func TestHeartbeatGoesOnAfterErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "beat")
 	touch(t, file, noon)
 	looks, tries := make(chan time.Time), make(chan bool)
-	h := &Heartbeat{File: file, Looks: looks, Log: slog.New(slog.DiscardHandler), Tell: func(context.Context, time.Time) error {
+	h := &Heartbeat{File: file, Looks: looks, Log: slog.New(slog.DiscardHandler), Tell: func(context.Context, Beat) error {
 		tries <- true
 		return errors.New("the API server is away")
 	}}
@@ -109,7 +135,7 @@ func TestPodBeats(t *testing.T) {
 	if err := pod.Connect(); err != nil {
 		t.Fatal(err)
 	}
-	if err := pod.Beat(t.Context(), noon); err != nil {
+	if err := pod.Beat(t.Context(), Beat{At: noon}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -119,8 +145,15 @@ func TestPodBeats(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the request (-want +got):\n%s", diff)
 	}
+	if err := pod.Beat(t.Context(), Beat{At: noon, Step: "12", Checkpoint: "2026-01-01T11:55:00Z"}); err != nil {
+		t.Fatal(err)
+	}
+	all := `{"metadata":{"annotations":{"millrace.dev/checkpoint":"2026-01-01T11:55:00Z","millrace.dev/heartbeat":"2026-01-01T12:00:00Z","millrace.dev/step":"12"}}}`
+	if got[4] != all {
+		t.Errorf("told %s, want %s", got[4], all)
+	}
 	status = http.StatusForbidden
-	if err := pod.Beat(t.Context(), noon); err == nil || !strings.Contains(err.Error(), "is forbidden") {
+	if err := pod.Beat(t.Context(), Beat{At: noon}); err == nil || !strings.Contains(err.Error(), "is forbidden") {
 		t.Errorf("a refused beat says %v", err)
 	}
 	if err := (&Pod{Server: server.URL, Credentials: dir}).Connect(); err == nil {

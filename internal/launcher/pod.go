@@ -58,11 +58,16 @@ func (p *Pod) Connect() error {
 	return nil
 }
 
-// Beat writes the time of the last progress into the pod's annotation.
-func (p *Pod) Beat(ctx context.Context, at time.Time) error {
-	return p.patch(ctx, map[string]any{"metadata": map[string]any{
-		"annotations": map[string]string{names.Heartbeat: at.UTC().Format(time.RFC3339)},
-	}})
+// Beat writes the last progress into the pod's annotations. What it does not say stays as it was.
+func (p *Pod) Beat(ctx context.Context, b Beat) error {
+	notes := map[string]string{names.Heartbeat: b.At.UTC().Format(time.RFC3339)}
+	if b.Step != "" {
+		notes[names.Step] = b.Step
+	}
+	if b.Checkpoint != "" {
+		notes[names.Checkpoint] = b.Checkpoint
+	}
+	return p.patch(ctx, map[string]any{"metadata": map[string]any{"annotations": notes}})
 }
 
 func (p *Pod) patch(ctx context.Context, change any) error {

@@ -37,6 +37,16 @@ const (
 
 	// Heartbeat is the annotation of a pod, or of its job, with the time of the last progress in RFC 3339.
 	Heartbeat = "millrace.dev/heartbeat"
+	// Step is the annotation of the same objects with the step of the training.
+	Step = "millrace.dev/step"
+	// Checkpoint is the annotation of the same objects with the time of the last checkpoint in RFC 3339.
+	Checkpoint = "millrace.dev/checkpoint"
+	// Avoids is the annotation of a pod with the nodes it was kept away from because they were judged bad.
+	Avoids = "millrace.dev/avoids"
+
+	// EnvAttempt and EnvCheckpointDir are the variables by which every container knows its attempt, and where checkpoints are kept.
+	EnvAttempt       = "MILLRACE_ATTEMPT"
+	EnvCheckpointDir = "MILLRACE_CHECKPOINT_DIR"
 )
 
 // labelLength is the most a DNS label and a label value can hold.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/millrace-ml/millrace/internal/cli"
 	"github.com/millrace-ml/millrace/internal/convert"
+	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/offline"
 )
 
@@ -156,7 +157,9 @@ func (e *expectation) add(t *testing.T, hosts hosts, o *unstructured.Unstructure
 		}
 		containers := map[string]env{}
 		for _, c := range pod.Spec.Containers {
-			containers[c.Name] = hosts.in(envOf(c))
+			own := envOf(c)
+			delete(own, names.EnvAttempt) // every container of every framework has it
+			containers[c.Name] = hosts.in(own)
 		}
 		e.Pods[pod.Name] = containers
 	case "ConfigMap":

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,7 @@ import (
 	"github.com/millrace-ml/millrace/controllers"
 	"github.com/millrace-ml/millrace/internal/config"
 	"github.com/millrace-ml/millrace/internal/envtest"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 const patience = 20 * time.Second
@@ -157,6 +159,65 @@ var _ = Describe("the manager", Ordered, func() {
 		}).WithTimeout(patience).Should(BeTrue())
 	})
 
+	It("moves a pod away from a node that turns bad, and forgives the node when it is mended", func(ctx SpecContext) {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-1"}}
+		Expect(admin.Create(ctx, node)).To(Succeed())
+		Expect(admin.Create(ctx, digits(namespace))).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		victim := pods(ctx, admin, namespace)[2]
+		Expect(admin.SubResource("binding").Create(ctx, &victim, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node.Name}})).To(Succeed())
+		play(ctx, admin, namespace, corev1.PodRunning)
+		Eventually(condition(v1alpha1.ConditionRunning)).WithTimeout(patience).Should(Equal("True AllRunning"))
+		node.Status.Conditions = []corev1.NodeCondition{{Type: "GpuXidError", Status: corev1.ConditionTrue, Reason: "Xid79"}}
+		Expect(admin.Status().Update(ctx, node)).To(Succeed())
+		moved := &corev1.Pod{}
+		Eventually(func() bool {
+			err := admin.Get(ctx, client.ObjectKeyFromObject(&victim), moved)
+			return err == nil && moved.UID != victim.UID
+		}).WithTimeout(patience).Should(BeTrue())
+		Expect(moved.Annotations).To(HaveKeyWithValue(names.Avoids, node.Name))
+		terms := moved.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+		Expect(terms[0].MatchFields[0].Values).To(ConsistOf(node.Name))
+		Eventually(condition(v1alpha1.ConditionRestarting)).WithTimeout(patience).Should(Equal("True NodeUnhealthy"))
+		node.Status.Conditions[0].Status = corev1.ConditionFalse
+		Expect(admin.Status().Update(ctx, node)).To(Succeed())
+		job := &v1alpha1.TrainingJob{}
+		Eventually(func() []v1alpha1.JudgedNode {
+			Expect(admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "digits"}, job)).To(Succeed())
+			return job.Status.Nodes
+		}).WithTimeout(patience).Should(BeEmpty())
+		Expect(job.Status.Restarts).To(HaveLen(1))
+		Expect(job.Status.Restarts[0].Count).To(BeZero())
+	})
+
+	It("names the rule by which a pod was taken from its device", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, &resourcev1.DeviceTaintRule{
+			ObjectMeta: metav1.ObjectMeta{Name: "broken-gpu"},
+			Spec: resourcev1.DeviceTaintRuleSpec{
+				DeviceSelector: &resourcev1.DeviceTaintSelector{Pool: new("gpu-2"), Device: new("gpu-7")},
+				Taint:          resourcev1.DeviceTaint{Key: "example.com/broken", Value: "ecc", Effect: resourcev1.DeviceTaintEffectNoExecute},
+			},
+		})).To(Succeed())
+		Expect(admin.Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-2"}})).To(Succeed())
+		job := digits(namespace)
+		job.Spec.Roles[1].Template.Spec.TerminationGracePeriodSeconds = new(int64(600))
+		Expect(admin.Create(ctx, job)).To(Succeed())
+		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
+		victim := pods(ctx, admin, namespace)[2]
+		Expect(admin.SubResource("binding").Create(ctx, &victim, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "gpu-2"}})).To(Succeed())
+		play(ctx, admin, namespace, corev1.PodRunning)
+		Eventually(condition(v1alpha1.ConditionRunning)).WithTimeout(patience).Should(Equal("True AllRunning"))
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(&victim), &victim)).To(Succeed())
+		victim.Status.Conditions = append(victim.Status.Conditions, corev1.PodCondition{
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByDeviceTaintManager",
+		})
+		Expect(admin.Status().Update(ctx, &victim)).To(Succeed())
+		Expect(admin.Delete(ctx, &victim)).To(Succeed())
+		Eventually(condition(v1alpha1.ConditionRestarting)).WithTimeout(patience).Should(Equal("True DeviceUnhealthy"))
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(job), job)).To(Succeed())
+		Expect(job.Status.Failure.Message).To(Equal("DeviceTaintRule broken-gpu puts example.com/broken=ecc:NoExecute on device gpu-7 of node gpu-2"))
+	})
+
 	It("launches over ssh with keys made once, when the workers are ready", func(ctx SpecContext) {
 		job := digits(namespace)
 		job.Spec.Framework, job.Spec.Roles[0].Name = v1alpha1.MPI, "Launcher"
@@ -228,7 +289,7 @@ func start(name string) (context.CancelFunc, *envtest.Counter) {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	DeferCleanup(func() { cancel() })
-	Expect(controllers.Setup(ctx, mgr, controllers.Options{})).To(Succeed())
+	Expect(controllers.Setup(ctx, mgr, controllers.Options{Healing: cfg.Healing.Policy()})).To(Succeed())
 	go func() {
 		defer GinkgoRecover()
 		Expect(mgr.Start(ctx)).To(Succeed())

@@ -1,0 +1,53 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+func TestTheCacheKeepsWhatHealthAndProgressAreToldBy(t *testing.T) {
+	devices := []corev1.ResourceStatus{{Name: "nvidia.com/gpu", Resources: []corev1.ResourceHealth{{ResourceID: "GPU-1", Health: "Unhealthy"}}}}
+	kept := map[string]string{names.Heartbeat: "a", names.Step: "b", names.Checkpoint: "c", names.Avoids: "d"}
+	notes := maps.Clone(kept)
+	notes["other"] = "e"
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Annotations: notes},
+		Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "main", AllocatedResourcesStatus: devices}}},
+	}
+	if _, err := stripPod(pod); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(kept, pod.Annotations); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(devices, pod.Status.ContainerStatuses[0].AllocatedResourcesStatus); diff != "" {
+		t.Errorf("devices (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheCacheKeepsConditionsWithoutHeartbeats(t *testing.T) {
+	now := metav1.Now()
+	node := &corev1.Node{Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{
+		{Type: corev1.NodeReady, Status: "True", Reason: "KubeletReady", LastHeartbeatTime: now, LastTransitionTime: now},
+		{Type: "GpuXidError", Status: "True", Reason: "Xid79", Message: "gone", LastHeartbeatTime: now, LastTransitionTime: now},
+	}}}
+	if _, err := stripNode(node); err != nil {
+		t.Fatal(err)
+	}
+	want := []corev1.NodeCondition{
+		{Type: corev1.NodeReady, Status: "True", LastTransitionTime: now},
+		{Type: "GpuXidError", Status: "True", Reason: "Xid79", Message: "gone", LastTransitionTime: now},
+	}
+	if diff := cmp.Diff(want, node.Status.Conditions); diff != "" {
+		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+}

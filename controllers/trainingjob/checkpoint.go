@@ -1,0 +1,92 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/checkpoint"
+	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/podspec"
+)
+
+// resumable tells every container its attempt and where checkpoints are, and gives the pod the time to write one.
+func resumable(s *state, _ framework.Member, p *corev1.Pod) {
+	vars := []corev1.EnvVar{{Name: names.EnvAttempt, Value: strconv.Itoa(int(attemptOf(p)))}}
+	if c := s.job.Spec.RunPolicy.Checkpoint; c != nil {
+		vars = append(vars, corev1.EnvVar{Name: names.EnvCheckpointDir, Value: c.Path})
+		if c.GracePeriodSeconds != nil && p.Spec.TerminationGracePeriodSeconds == nil {
+			p.Spec.TerminationGracePeriodSeconds = new(int64(*c.GracePeriodSeconds))
+		}
+	}
+	podspec.AddEnv(&p.Spec, podspec.Every, vars)
+}
+
+// lostCheckpoints: a checkpoint in the container's own file system is gone with the pod, and nobody would notice until it is needed.
+func lostCheckpoints(job *v1alpha1.TrainingJob) (objection, bool) {
+	c := job.Spec.RunPolicy.Checkpoint
+	if c == nil {
+		return objection{}, false
+	}
+	layout, _ := framework.Resolve(job)
+	kept := slices.ContainsFunc(layout.Roles, func(r framework.Role) bool {
+		return slices.ContainsFunc(r.Template.Spec.Containers, func(one corev1.Container) bool { return mounts(one, c.Path) })
+	})
+	return objection{
+		v1alpha1.ReasonInvalidSpec,
+		"spec.runPolicy.checkpoint.path: no container mounts a volume at " + c.Path + " or above it, so that checkpoints would be gone with their pod: mount one, such as a PersistentVolumeClaim, in the template.",
+	}, !kept
+}
+
+func mounts(c corev1.Container, dir string) bool {
+	dir = path.Clean(dir)
+	return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+		at := strings.TrimSuffix(path.Clean(m.MountPath), "/")
+		return dir == at || strings.HasPrefix(dir, at+"/")
+	})
+}
+
+// recordCheckpoint keeps the last checkpoint in the status. Steps in between change nothing.
+func (s *state) recordCheckpoint() {
+	last, told := checkpoint.Last(s.job, s.world.Pods)
+	if !told {
+		return
+	}
+	st := s.checkpointStatus()
+	st.LastTime, st.Step, st.Pod = new(metav1.NewTime(last.Time)), last.Step, last.Pod
+}
+
+// recordLoss adds the work that a stop costs, as of the moment it happened.
+func (s *state) recordLoss(stopped time.Time) {
+	if lost := int64(checkpoint.AtRisk(s.job, s.world.Pods, stopped) / time.Second); lost > 0 {
+		s.checkpointStatus().LostSeconds += lost
+	}
+}
+
+func (s *state) checkpointStatus() *v1alpha1.CheckpointStatus {
+	if s.job.Status.Checkpoint == nil {
+		s.job.Status.Checkpoint = &v1alpha1.CheckpointStatus{}
+	}
+	return s.job.Status.Checkpoint
+}
+
+// stopped is when the first of the failures that are about to be recorded happened; now when none says.
+func (s *state) stopped() time.Time {
+	first := s.now
+	for _, f := range s.failures {
+		if at := timeOf(f.cause); !at.IsZero() && at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}

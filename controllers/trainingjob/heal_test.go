@@ -1,0 +1,148 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trainingjob
+
+import (
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
+	"github.com/millrace-ml/millrace/internal/names"
+)
+
+func (b *bench) pod(name string) *corev1.Pod {
+	b.t.Helper()
+	p := &corev1.Pod{}
+	if err := b.Get(b.t.Context(), client.ObjectKey{Namespace: b.namespace, Name: name}, p); err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+// place gives a pod to a node, as the scheduler does.
+func (b *bench) place(pod, node string) {
+	b.t.Helper()
+	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}}
+	if err := b.SubResource("binding").Create(b.t.Context(), b.pod(pod), binding); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// remove takes a pod out of the API server at once.
+func (b *bench) remove(name string) {
+	b.t.Helper()
+	if err := b.Delete(b.t.Context(), b.pod(name), client.GracePeriodSeconds(0)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func TestAPodLeavesADeviceThatTurnsUnhealthy(t *testing.T) {
+	b := newBench(t)
+	b.create(func(j *v1alpha1.TrainingJob) {
+		gpu := corev1.ResourceList{"example.com/gpu": resource.MustParse("1")}
+		j.Spec.Roles[1].Template.Spec.Containers[0].Resources = corev1.ResourceRequirements{Limits: gpu, Requests: gpu}
+	})
+	b.settle("digits")
+	b.place("digits-worker-1", "gpu-9")
+	b.play(corev1.PodRunning)
+	b.settle("digits")
+	victim := b.pod("digits-worker-1")
+	victim.Status.ContainerStatuses[0].AllocatedResourcesStatus = []corev1.ResourceStatus{{
+		Name: "example.com/gpu", Resources: []corev1.ResourceHealth{{ResourceID: "GPU-1", Health: corev1.ResourceHealthStatusUnhealthy}},
+	}}
+	if err := b.Status().Update(t.Context(), victim); err != nil {
+		t.Fatal(err)
+	}
+	b.settle("digits")
+	if b.pod("digits-worker-1").DeletionTimestamp == nil {
+		t.Fatal("the pod stays with its device")
+	}
+	b.want(v1alpha1.ConditionRestarting, yes, v1alpha1.ReasonDeviceUnhealthy)
+	b.remove("digits-worker-1")
+	b.settle("digits")
+	anew := b.pod("digits-worker-1")
+	if anew.Annotations[names.Avoids] != "gpu-9" || anew.Labels[names.Attempt] != "1" {
+		t.Errorf("the new pod avoids %q in attempt %s", anew.Annotations[names.Avoids], anew.Labels[names.Attempt])
+	}
+	if job := b.job("digits"); len(job.Status.Restarts) != 1 || job.Status.Restarts[0].Count != 0 || len(job.Status.Nodes) != 1 {
+		t.Errorf("restarts %+v, nodes %+v", job.Status.Restarts, job.Status.Nodes)
+	}
+	b.play(corev1.PodRunning)
+	b.settle("digits")
+	b.clock.SetTime(b.clock.Now().Add(31 * time.Minute))
+	b.settle("digits")
+	if job := b.job("digits"); len(job.Status.Nodes) != 0 {
+		t.Errorf("the node is not forgiven: %+v", job.Status.Nodes)
+	}
+}
+
+func TestASuccessIsKeptThoughItsPodIsDeletedASecondLater(t *testing.T) {
+	b := newBench(t)
+	b.create(func(j *v1alpha1.TrainingJob) { j.Name = "letters" })
+	b.settle("letters")
+	b.play(corev1.PodRunning)
+	b.settle("letters")
+	for _, name := range []string{"letters-worker-0", "letters-worker-1"} {
+		b.playOne(name, corev1.PodSucceeded, 0)
+		again, err := b.pass("letters")
+		if err != nil || again > time.Second {
+			t.Fatalf("comes back after %v, %v, want a second at most", again, err)
+		}
+		b.clock.SetTime(b.clock.Now().Add(time.Second))
+		b.settle("letters")
+		b.remove(name)
+		b.settle("letters")
+	}
+	if got := len(b.pods()); got != 1 {
+		t.Errorf("got %d pods, want 1: what has succeeded is not run again", got)
+	}
+}
+
+func TestReplacementsAreCountedByEvidence(t *testing.T) {
+	before, after := &v1alpha1.TrainingJob{}, &v1alpha1.TrainingJob{}
+	before.Status.Restarts = []v1alpha1.Restart{{Unit: "worker-0", Lost: 1, Cause: &v1alpha1.Failure{Reason: "NodeTaint"}}}
+	after.Status.Restarts = []v1alpha1.Restart{
+		{Unit: "worker-0", Lost: 1, Cause: &v1alpha1.Failure{Reason: "NodeTaint"}},
+		{Unit: "worker-1", Lost: 2, Cause: &v1alpha1.Failure{Reason: "DeviceUnhealthy"}},
+		{Unit: "worker-2", Lost: 1, Cause: &v1alpha1.Failure{Reason: "Evicted"}},
+	}
+	want := []engine.Count{{What: "replaced", Variant: "DeviceUnhealthy", Times: 2}}
+	if diff := gocmp.Diff(want, replacements(before, after)); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+}
+
+func TestOnlyTheLastNodesAreRemembered(t *testing.T) {
+	s := &state{job: &v1alpha1.TrainingJob{}}
+	for i := range maxNodes + 2 {
+		s.setNode(v1alpha1.JudgedNode{Name: names.Member("n", "x", i), Verdict: v1alpha1.NodeBad})
+	}
+	nodes := s.job.Status.Nodes
+	if len(nodes) != maxNodes || nodes[0].Name != "n-x-2" || nodes[maxNodes-1].Name != names.Member("n", "x", maxNodes+1) {
+		t.Errorf("got %d nodes, from %s", len(nodes), nodes[0].Name)
+	}
+}
+
+func TestNothingIsHeldAgainstANodeWhenHealingIsOff(t *testing.T) {
+	s := &state{job: &v1alpha1.TrainingJob{}, world: World{Healing: health.Policy{Off: true}}}
+	s.blameRejection("gpu-1")
+	if nodes := s.job.Status.Nodes; len(nodes) != 0 {
+		t.Errorf("recorded %+v", nodes)
+	}
+}
+
+func TestJobsOnANodeAreWokenOnce(t *testing.T) {
+	found := requests([]types.NamespacedName{{Namespace: "a", Name: "x"}, {Namespace: "b", Name: "x"}, {Namespace: "a", Name: "x"}})
+	if len(found) != 2 {
+		t.Errorf("woke %v", found)
+	}
+}
