@@ -89,7 +89,7 @@ func (b *bench) start(c client.WithWatch) {
 func (b *bench) list(ctx context.Context, _ client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 	var o client.ListOptions
 	o.ApplyOptions(opts)
-	if err := b.List(ctx, list, client.InNamespace(o.Namespace)); err != nil {
+	if err := b.List(ctx, list, client.InNamespace(b.namespace)); err != nil { // its namespace is the cluster of a bench
 		return err
 	}
 	pods, ok := list.(*corev1.PodList)

@@ -117,7 +117,7 @@ func (s *state) release() {
 }
 
 // awaitsTry: a gang that was released comes back when its time has come, its old pods are gone, and no other gang holds nodes while
-// it waits for more: two that come back to each other would only part again.
+// it waits for more: two that come back to each other would only part again. It lets others pass for as long as its own timeout.
 func awaitsTry(s *state) (wait, bool) {
 	g := s.job.Status.Gang
 	if !s.guarded() || g == nil || g.NextTry == nil {
@@ -132,8 +132,9 @@ func awaitsTry(s *state) (wait, bool) {
 		return w, true
 	}
 	present := slices.ContainsFunc(s.replicas, func(r replica) bool { return r.current() })
-	if me := s.job.Namespace + "/" + s.job.Name; !present && len(gang.Others(s.world.Rivals, me)) > 0 {
-		w.again = max(time.Second, s.timeout()/looks)
+	left := g.NextTry.Add(s.timeout()).Sub(s.now)
+	if me := s.job.Namespace + "/" + s.job.Name; !present && left > 0 && len(gang.Others(s.world.Rivals, me)) > 0 {
+		w.again = min(left, max(time.Second, s.timeout()/looks))
 		return w, true
 	}
 	return wait{}, false

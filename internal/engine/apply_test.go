@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -172,4 +173,21 @@ func read[O client.Object](b *bench, name string, into O) O {
 	b.Helper()
 	must(b, b.admin.Get(b.Context(), client.ObjectKey{Namespace: b.namespace, Name: name}, into))
 	return into
+}
+
+// A kind without the status subresource gets a new generation with each status its own controller writes.
+func TestAStatusIsNoDriftOfAnotherProjectsObject(t *testing.T) {
+	group := objectOf(widgetKind).(*unstructured.Unstructured)
+	group.Object["spec"] = map[string]any{"minMember": int64(2)}
+	group.SetGeneration(1)
+	told := group.DeepCopy()
+	told.SetGeneration(2)
+	told.Object["status"] = map[string]any{"phase": "Running"}
+	if versionOf(group) != versionOf(told) {
+		t.Error("a status alone is taken for drift")
+	}
+	told.Object["spec"] = map[string]any{"minMember": int64(1)}
+	if versionOf(group) == versionOf(told) {
+		t.Error("another spec is not taken for drift")
+	}
 }
