@@ -18,8 +18,11 @@ cache := $(or $(MILLRACE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace)
 # The local cluster, and the binaries of Kubernetes, are the work of a program in a module of its own.
 cluster := go run -C hack/cluster .
 
-# Simulated nodes beside the real one.
-NODES ?= 0
+# What the local cluster has beyond its least; what is not said stays as it is.
+options = NODES=$(NODES) GPUS=$(GPUS) DRA=$(DRA) GATES=$(GATES)
+
+# Modules of their own: what they need never meets the versions of the manager.
+nested := hack/cluster test/deviceplugin test/dradriver
 
 # The tools of hack/tools/go.mod, built once for their versions and this Go.
 tools := $(cache)/tools/$(shell { cat hack/tools/go.sum; go env GOVERSION; } | sha256sum | cut -c1-16)
@@ -62,13 +65,13 @@ demo: deploy ## Start a cluster, install Millrace, and train a net on real data 
 test: ## Vet, and run every test that needs no cluster
 	@$(assets)
 	go vet ./...
-	go test -C hack/cluster ./...
+	for m in $(nested); do go test -C $$m ./...; done
 	go test -timeout 20m $$(go list ./... | grep -v -E '$(slow)')
 
 .PHONY: verify
 verify: generate manifests lint ## Check what CI checks: generated files, lint, architecture, modules, nothing uncommitted
 	@go test ./hack/arch
-	for m in . hack/tools hack/cluster; do
+	for m in . hack/tools $(nested); do
 	  echo "go mod tidy -diff in $$m"
 	  go -C "$$m" mod tidy -diff
 	done
@@ -98,12 +101,13 @@ manifests: $(controller-gen) $(kustomize) ## Generate the CRDs, the manager's ro
 .PHONY: fmt
 fmt: $(golangci-lint) ## Format
 	@$(golangci-lint) fmt
+	for m in $(nested); do (cd $$m && $(golangci-lint) fmt); done
 
 .PHONY: lint
 lint: $(golangci-lint) ## Lint, the API with the Kubernetes API linter
 	@$(golangci-lint) fmt --diff
 	$(golangci-lint) run
-	cd hack/cluster && $(golangci-lint) run
+	for m in $(nested); do (cd $$m && $(golangci-lint) fmt --diff && $(golangci-lint) run); done
 
 .PHONY: build
 build: ## Build bin/manager, bin/mill and bin/launcher
@@ -116,8 +120,8 @@ envtest-assets: ## Build kube-apiserver and etcd for tests, and print where they
 ##@ Cluster
 
 .PHONY: up
-up: ## Start the local cluster, or what of it does not run (NODES=20 adds simulated GPU nodes)
-	@$(cluster) up $(NODES)
+up: ## Start the local cluster, or what of it does not run (NODES=20 GPUS=4 DRA=2 GATES=gang add to it)
+	@$(cluster) up $(options)
 
 .PHONY: down
 down: ## Remove the local cluster
