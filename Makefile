@@ -18,11 +18,18 @@ cache := $(or $(MILLRACE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace)
 # The local cluster, and the binaries of Kubernetes, are the work of a program in a module of its own.
 cluster := go run -C hack/cluster .
 
+# Whether that cluster is the local one.
+local := $(filter local,$(or $(CLUSTER),$(if $(KUBECONFIG),existing,local)))
+
 # What the local cluster has beyond its least; what is not said stays as it is.
 options = NODES=$(NODES) GPUS=$(GPUS) DRA=$(DRA) GATES=$(GATES)
 
 # Modules of their own: what they need never meets the versions of the manager.
 nested := hack/cluster test/deviceplugin test/dradriver
+
+# The end-to-end specs that run, and how many of them side by side.
+LABELS ?= !gang && !healing
+PROCS ?= 3
 
 # The tools of hack/tools/go.mod, built once for their versions and this Go.
 tools := $(cache)/tools/$(shell { cat hack/tools/go.sum; go env GOVERSION; } | sha256sum | cut -c1-16)
@@ -153,6 +160,8 @@ undeploy: ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes
 	  | "$$kubectl" delete --ignore-not-found -f -
 
 .PHONY: e2e
+e2e: GPUS = $(if $(local),4)
+e2e: DRA = $(if $(local),2)
 e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch, real MPI
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/ ./hack/images/peers
 	for image in pytorch-digits mpi peers; do
@@ -161,7 +170,8 @@ e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTor
 	$(access)
 	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" AUDIT_LOG="$$(dirname "$$KUBECONFIG")/logs/manager-requests.log"
 	[[ -f $$AUDIT_LOG ]] || AUDIT_LOG=
-	go test -count=1 -timeout 25m -v ./test/e2e/...
+	CGO_ENABLED=0 go build -o bin/ github.com/onsi/ginkgo/v2/ginkgo
+	bin/ginkgo --procs=$(PROCS) --timeout=25m -v --label-filter='$(LABELS)' ./test/e2e
 
 ##@ Measurements
 
