@@ -171,7 +171,13 @@ e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTor
 	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" AUDIT_LOG="$$(dirname "$$KUBECONFIG")/logs/manager-requests.log"
 	[[ -f $$AUDIT_LOG ]] || AUDIT_LOG=
 	CGO_ENABLED=0 go build -o bin/ github.com/onsi/ginkgo/v2/ginkgo
-	bin/ginkgo --procs=$(PROCS) --timeout=25m -v --label-filter='$(LABELS)' ./test/e2e
+	bin/ginkgo --no-color --procs=$(PROCS) --timeout=25m -v --label-filter='$(LABELS)' ./test/e2e
+
+.PHONY: e2e-gangs
+e2e-gangs: ## Run the end-to-end tests of gangs, without and with Kubernetes' own scheduling of them
+	@$(MAKE) e2e GATES=none LABELS='gang && !native'
+	$(MAKE) e2e GATES=gang LABELS=native
+	$(cluster) up GATES=none
 
 ##@ Measurements
 

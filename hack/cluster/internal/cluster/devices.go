@@ -44,7 +44,7 @@ func (g GPUs) Set(index string, healthy bool) error {
 	if err != nil {
 		return err
 	}
-	if n, err := strconv.Atoi(index); err != nil || n < 0 || n >= count {
+	if n, err := strconv.Atoi(index); err != nil || n < 0 || n >= count || strconv.Itoa(n) != index {
 		return fmt.Errorf("no GPU %q: the node has %d, counted from 0; make up GPUS=4 gives it four", index, count)
 	}
 	file := filepath.Join(g.unhealthy(), "gpu-"+index)
