@@ -18,8 +18,18 @@ cache := $(or $(MILLRACE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace)
 # The local cluster, and the binaries of Kubernetes, are the work of a program in a module of its own.
 cluster := go run -C hack/cluster .
 
-# Simulated nodes beside the real one.
-NODES ?= 0
+# Whether that cluster is the local one.
+local := $(filter local,$(or $(CLUSTER),$(if $(KUBECONFIG),existing,local)))
+
+# What the local cluster has beyond its least; what is not said stays as it is.
+options = NODES=$(NODES) GPUS=$(GPUS) DRA=$(DRA) GATES=$(GATES)
+
+# Modules of their own: what they need never meets the versions of the manager.
+nested := hack/cluster test/deviceplugin test/dradriver
+
+# The end-to-end specs that run, and how many of them side by side.
+LABELS ?= !gang && !healing
+PROCS ?= 3
 
 # The tools of hack/tools/go.mod, built once for their versions and this Go.
 tools := $(cache)/tools/$(shell { cat hack/tools/go.sum; go env GOVERSION; } | sha256sum | cut -c1-16)
@@ -62,13 +72,13 @@ demo: deploy ## Start a cluster, install Millrace, and train a net on real data 
 test: ## Vet, and run every test that needs no cluster
 	@$(assets)
 	go vet ./...
-	go test -C hack/cluster ./...
+	for m in $(nested); do go test -C $$m ./...; done
 	go test -timeout 20m $$(go list ./... | grep -v -E '$(slow)')
 
 .PHONY: verify
 verify: generate manifests lint ## Check what CI checks: generated files, lint, architecture, modules, nothing uncommitted
 	@go test ./hack/arch
-	for m in . hack/tools hack/cluster; do
+	for m in . hack/tools $(nested); do
 	  echo "go mod tidy -diff in $$m"
 	  go -C "$$m" mod tidy -diff
 	done
@@ -98,12 +108,13 @@ manifests: $(controller-gen) $(kustomize) ## Generate the CRDs, the manager's ro
 .PHONY: fmt
 fmt: $(golangci-lint) ## Format
 	@$(golangci-lint) fmt
+	for m in $(nested); do (cd $$m && $(golangci-lint) fmt); done
 
 .PHONY: lint
 lint: $(golangci-lint) ## Lint, the API with the Kubernetes API linter
 	@$(golangci-lint) fmt --diff
 	$(golangci-lint) run
-	cd hack/cluster && $(golangci-lint) run
+	for m in $(nested); do (cd $$m && $(golangci-lint) fmt --diff && $(golangci-lint) run); done
 
 .PHONY: build
 build: ## Build bin/manager, bin/mill and bin/launcher
@@ -116,8 +127,8 @@ envtest-assets: ## Build kube-apiserver and etcd for tests, and print where they
 ##@ Cluster
 
 .PHONY: up
-up: ## Start the local cluster, or what of it does not run (NODES=20 adds simulated GPU nodes)
-	@$(cluster) up $(NODES)
+up: ## Start the local cluster, or what of it does not run (NODES=20 GPUS=4 DRA=2 GATES=gang add to it)
+	@$(cluster) up $(options)
 
 .PHONY: down
 down: ## Remove the local cluster
@@ -149,6 +160,8 @@ undeploy: ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes
 	  | "$$kubectl" delete --ignore-not-found -f -
 
 .PHONY: e2e
+e2e: GPUS = $(if $(local),4)
+e2e: DRA = $(if $(local),2)
 e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch, real MPI
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/ ./hack/images/peers
 	for image in pytorch-digits mpi peers; do
@@ -157,7 +170,14 @@ e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTor
 	$(access)
 	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" AUDIT_LOG="$$(dirname "$$KUBECONFIG")/logs/manager-requests.log"
 	[[ -f $$AUDIT_LOG ]] || AUDIT_LOG=
-	go test -count=1 -timeout 25m -v ./test/e2e/...
+	CGO_ENABLED=0 go build -o bin/ github.com/onsi/ginkgo/v2/ginkgo
+	bin/ginkgo --no-color --procs=$(PROCS) --timeout=25m -v --label-filter='$(LABELS)' ./test/e2e
+
+.PHONY: e2e-gangs
+e2e-gangs: ## Run the end-to-end tests of gangs, without and with Kubernetes' own scheduling of them
+	@$(MAKE) e2e GATES=none LABELS='gang && !native'
+	$(MAKE) e2e GATES=gang LABELS=native
+	$(cluster) up GATES=none
 
 .PHONY: e2e-extended
 e2e-extended: ## Run the tests with other systems, built from their modules: the real Kueue

@@ -11,19 +11,19 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/millrace-ml/millrace/hack/cluster/internal/binary"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/cluster"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/console"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/elsewhere"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/images"
+	"github.com/millrace-ml/millrace/hack/cluster/internal/options"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/paths"
 )
 
 // target is a cluster to work with.
 type target interface {
-	Up(ctx context.Context, simulated int) error
+	Up(ctx context.Context, asked options.Options) error
 	Down(ctx context.Context) error
 	Status(ctx context.Context, out io.Writer) (healthy bool, err error)
 	Load(ctx context.Context, image string) (name string, err error)
@@ -35,6 +35,7 @@ type program struct {
 	binaries binary.Cache
 	images   images.Cache
 	target   target
+	gpus     cluster.GPUs
 	stdout   io.Writer
 }
 
@@ -45,13 +46,14 @@ type command struct {
 }
 
 var commands = []command{
-	{"up", "[SIMULATED]", "start the cluster, or what of it does not run, with a number of simulated GPU nodes", 0, 1, up},
+	{"up", "[OPTION=VALUE ...]", "start the cluster, or what of it does not run; options: NODES, GPUS, DRA, GATES", 0, 4, up},
 	{"down", "", "stop the cluster and leave nothing behind but the cache", 0, 0, down},
 	{"status", "", "list the cluster's processes and their logs", 0, 0, status},
 	{"load", "IMAGE", "build an image when absent and give it to the cluster; print its name, unique to its content", 1, 1, load},
 	{"kubeconfig", "", "print the path of the kubeconfig", 0, 0, kubeconfig},
 	{"image", "IMAGE", "build an image when absent; print the path of its archive", 1, 1, image},
 	{"bin", "NAME", "print the path of one program, building it when absent", 1, 1, bin},
+	{"gpu", "INDEX STATE", "make a simulated GPU of the local node healthy or unhealthy", 2, 2, gpu},
 	{"assets", "", "build kube-apiserver, etcd and kubectl; print their directory for envtest", 0, 0, assets},
 }
 
@@ -62,7 +64,7 @@ func newProgram(getenv func(string) string) (program, error) {
 	}
 	terminal := console.New(os.Stderr)
 	binaries := binary.NewCache(where, terminal)
-	p := program{binaries: binaries, images: images.NewCache(where, terminal, binaries), stdout: os.Stdout}
+	p := program{binaries: binaries, images: images.NewCache(where, terminal, binaries), gpus: cluster.GPUsOf(where), stdout: os.Stdout}
 	kubeconfig := getenv("KUBECONFIG")
 	switch kind := cmp.Or(getenv("CLUSTER"), defaultKind(kubeconfig)); kind {
 	case "local":
@@ -87,15 +89,19 @@ func defaultKind(kubeconfig string) string {
 }
 
 func up(ctx context.Context, p program, args []string) error {
-	simulated := 0
-	if len(args) > 0 {
-		n, err := strconv.Atoi(args[0])
-		if err != nil || n < 0 {
-			return fmt.Errorf("%w: cluster up [SIMULATED]: %q is not a number of nodes", errUsage, args[0])
-		}
-		simulated = n
+	asked, err := options.Parse(args)
+	if err != nil {
+		return fmt.Errorf("%w: cluster up: %w", errUsage, err)
 	}
-	return p.target.Up(ctx, simulated)
+	return p.target.Up(ctx, asked)
+}
+
+func gpu(_ context.Context, p program, args []string) error {
+	healthy, known := map[string]bool{"healthy": true, "unhealthy": false}[args[1]]
+	if !known {
+		return fmt.Errorf("%w: cluster gpu INDEX healthy|unhealthy", errUsage)
+	}
+	return p.gpus.Set(args[0], healthy)
 }
 
 func down(ctx context.Context, p program, _ []string) error { return p.target.Down(ctx) }

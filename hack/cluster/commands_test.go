@@ -42,11 +42,12 @@ func TestTarget(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for name, args := range map[string][]string{
-		"no command":                nil,
-		"an unknown command":        {"fly"},
-		"too few arguments":         {"load"},
-		"too many arguments":        {"down", "now"},
-		"a count that is no number": {"up", "many"},
+		"no command":             nil,
+		"an unknown command":     {"fly"},
+		"too few arguments":      {"load"},
+		"too many arguments":     {"down", "now"},
+		"an option that is none": {"up", "GPUS=many"},
+		"a GPU as no GPU is":     {"gpu", "0", "tired"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := run(t.Context(), args); !errors.Is(err, errUsage) {

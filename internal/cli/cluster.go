@@ -38,6 +38,8 @@ type Cluster struct {
 	Namespace string
 	// Logs opens the log of a container.
 	Logs func(ctx context.Context, namespace, pod string, opts *corev1.PodLogOptions) (io.ReadCloser, error)
+	// Raw reads a path of the API server.
+	Raw func(ctx context.Context, path string) ([]byte, error)
 }
 
 // loader finds kubeconfig, context and namespace as kubectl does.
@@ -80,7 +82,10 @@ func Reach(config *rest.Config, namespace string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	return &Cluster{WithWatch: c, Namespace: namespace, Logs: func(ctx context.Context, namespace, pod string, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
+	raw := func(ctx context.Context, path string) ([]byte, error) {
+		return pods.RESTClient().Get().RequestURI(path).SetHeader("Accept", "application/json").DoRaw(ctx)
+	}
+	return &Cluster{WithWatch: c, Namespace: namespace, Raw: raw, Logs: func(ctx context.Context, namespace, pod string, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
 		return pods.Pods(namespace).GetLogs(pod, opts).Stream(ctx)
 	}}, nil
 }

@@ -125,7 +125,7 @@ func (p *Program) root() *cobra.Command {
 		Short: "Plan, watch and debug Millrace jobs",
 		Long: `mill is the command line of Millrace.
 
-It plans and converts manifests without a cluster, and shows, follows and waits for jobs in one.`,
+It plans and converts manifests without a cluster, shows, follows and waits for jobs in one, and examines one.`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: p.Name},
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -142,7 +142,7 @@ It plans and converts manifests without a cluster, and shows, follows and waits 
 	flags.StringVar(&p.target.Context, "context", "", "context of the kubeconfig; the current one when left out")
 	flags.StringVarP(&p.target.Namespace, "namespace", "n", "", "namespace; the context's own when left out")
 	root.AddCommand(
-		newPlan(p), newConvert(p), newGet(p), newLogs(p), newWait(p), newTop(p), newAccelerators(p), newVersion(p),
+		newPlan(p), newConvert(p), newGet(p), newLogs(p), newWait(p), newTop(p), newAccelerators(p), newDoctor(p), newVersion(p),
 	)
 	p.completeFlags(root)
 	completeShells(root)

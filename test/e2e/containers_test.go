@@ -74,7 +74,7 @@ var _ = Describe("the containers of a job", func() {
 		}
 	})
 
-	It("move when their node is drained, and nobody is charged", func(ctx SpecContext) {
+	It("move when their node is drained, and nobody is charged", Serial, func(ctx SpecContext) {
 		job := training(newNamespace(ctx), "drained", role("Master", 1, "sleep 5"), role("Worker", 2, "sleep 5"))
 		job.Spec.RunPolicy.Restarts.Max = new(int32(0))
 		create(ctx, job)

@@ -38,7 +38,7 @@ func worlds(ctx context.Context, job *v1alpha1.TrainingJob, pod string) func() s
 	}
 }
 
-var _ = Describe("an elastic training", func() {
+var _ = Describe("an elastic training", Serial, func() {
 	It("goes on with those that are left when a worker is killed, and with the new one", func(ctx SpecContext) {
 		job := lasting(newNamespace(ctx), "torn", 3)
 		create(ctx, job)

@@ -18,7 +18,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
-var _ = Describe("an installation", func() {
+var _ = Describe("an installation", Serial, func() {
 	It("is upgraded by applying it again, and no pod notices", func(ctx SpecContext) {
 		job := training(newNamespace(ctx), "kept", role("Master", 1, "sleep 20"), role("Worker", 1, "sleep 20"))
 		create(ctx, job)

@@ -27,7 +27,7 @@ const (
 	manager = "millrace-manager"
 )
 
-var _ = Describe("the manager", func() {
+var _ = Describe("the manager", Serial, func() {
 	It("may be killed at any time: no pod is lost, made twice or restarted", func(ctx SpecContext) {
 		job := training(newNamespace(ctx), "steady", role("Master", 1, "sleep 25"), role("Worker", 3, "sleep 20"))
 		create(ctx, job)

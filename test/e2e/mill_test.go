@@ -18,6 +18,26 @@ import (
 )
 
 var _ = Describe("mill", func() {
+	It("finds the installation as it should be", func(ctx SpecContext) {
+		doctor := run(ctx, "MILL", "doctor", "-o", "json")
+		Expect(doctor.code).To(BeZero(), doctor.out+doctor.err)
+		var found struct {
+			Items []struct {
+				Check, Status, Found string
+				Required             bool
+			}
+		}
+		Expect(yaml.Unmarshal([]byte(doctor.out), &found)).To(Succeed())
+		checks := map[string]string{}
+		for _, line := range found.Items {
+			checks[line.Check] = line.Status
+			Expect(line.Required && line.Status != "OK").To(BeFalse(), line.Check+": "+line.Found)
+		}
+		for _, required := range []string{"kubernetes", "definitions", "manager", "permissions"} {
+			Expect(checks).To(HaveKeyWithValue(required, "OK"))
+		}
+	})
+
 	It("plans what the manager then makes", func(ctx SpecContext) {
 		job := sample(newNamespace(ctx), "trainingjob-pytorch.yaml")
 		mainOf(job, 0).Command = []string{"sleep", "60"}

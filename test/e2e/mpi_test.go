@@ -100,7 +100,7 @@ func printed(ctx context.Context, job *v1alpha1.TrainingJob, pod string) string 
 	return log.out + log.err
 }
 
-var _ = Describe("a launcher", func() {
+var _ = Describe("a launcher", Serial, func() {
 	It("reduces over three pods by ssh: OpenMPI and MPICH, as root and not, with the launcher and without, over groups of workers", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		sharing := launched(namespace, "sharing", "exec mpirun.openmpi -n 4 python3 /workspace/reduce.py --processes=4")

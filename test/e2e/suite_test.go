@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a spec waits for what takes the cluster seconds: it has two cores, and specs share them with it.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // cluster is the administrator's access to the cluster.
 var cluster client.Client

@@ -44,7 +44,7 @@ func expectAccuracy(ctx context.Context, job *v1alpha1.TrainingJob, processes st
 	Expect(accuracy).To(BeNumerically(">=", 0.95))
 }
 
-var _ = Describe("a training", func() {
+var _ = Describe("a training", Serial, func() {
 	It("learns the digits over a Master and two Workers", func(ctx SpecContext) {
 		job := sample(newNamespace(ctx), "trainingjob-pytorch.yaml")
 		create(ctx, job)

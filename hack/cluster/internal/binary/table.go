@@ -72,6 +72,14 @@ var modules = []module{
 		programs: map[string]string{"provisioner": "."},
 	},
 	{
+		dir: "../../test/deviceplugin", version: "v0.37.2", flags: stripped,
+		programs: map[string]string{"deviceplugin": "."},
+	},
+	{
+		dir: "../../test/dradriver", version: "v0.37.2", flags: stripped,
+		programs: map[string]string{"dradriver": "."},
+	},
+	{
 		dir: "pause", version: "local", flags: stripped,
 		programs: map[string]string{"pause": "."},
 	},

@@ -89,14 +89,13 @@ func (c *Cluster) renderAddons() ([]string, error) {
 
 // applyChanged applies manifests unless the very same were applied last.
 func (c *Cluster) applyChanged(ctx context.Context, what, manifests string) error {
-	note := c.paths.InState("applied", what)
+	note := c.note(what)
 	if has, err := os.ReadFile(note); err == nil && string(has) == manifests {
 		return nil
 	}
 	// A new API server may still be making its own roles and namespaces.
 	err := eventually(ctx, readiness, func() error {
-		_, err := c.kubectl(ctx, manifests, "apply", "--server-side", "--force-conflicts", "-f", "-")
-		return err
+		return c.kubectl(ctx, manifests, "apply", "--server-side", "--force-conflicts", "-f", "-")
 	})
 	if err != nil {
 		return err
@@ -104,13 +103,23 @@ func (c *Cluster) applyChanged(ctx context.Context, what, manifests string) erro
 	return writeFile(note, manifests)
 }
 
-func (c *Cluster) kubectl(ctx context.Context, input string, args ...string) (string, error) {
+// note keeps what was applied last.
+func (c *Cluster) note(what string) string { return c.paths.InState("applied", what) }
+
+// applied is true when something was applied, and not removed since.
+func (c *Cluster) applied(what string) bool {
+	_, err := os.Stat(c.note(what))
+	return err == nil
+}
+
+func (c *Cluster) kubectl(ctx context.Context, input string, args ...string) error {
 	program, err := c.binaries.Path(ctx, "kubectl")
 	if err != nil {
-		return "", err
+		return err
 	}
 	at := []string{"--kubeconfig", c.paths.Kubeconfig(), "--cache-dir", filepath.Join(c.paths.State, "kubectl-cache")}
-	return command.Feed(ctx, input, program, append(at, args...)...)
+	_, err = command.Feed(ctx, input, program, append(at, args...)...)
+	return err
 }
 
 func (c *Cluster) awaitAddons(ctx context.Context) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace-ml/millrace/hack/cluster/internal/binary"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/console"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/images"
+	"github.com/millrace-ml/millrace/hack/cluster/internal/options"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/paths"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/process"
 )
@@ -33,6 +34,7 @@ type Cluster struct {
 	images     images.Cache
 	supervisor process.Supervisor
 	settings   settings
+	options    options.Options
 	texts      map[string]string // configuration files as rendered, by path below <state>/config
 	programs   map[string]string // program -> path
 }

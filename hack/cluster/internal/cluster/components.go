@@ -6,8 +6,10 @@ package cluster
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/millrace-ml/millrace/hack/cluster/internal/options"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/process"
 )
 
@@ -20,6 +22,7 @@ type component struct {
 	config []string // files below <state>/config it reads at its start
 	ready  probe    // nil: ready when it runs
 	grace  time.Duration
+	absent bool // left out: nobody asked for it
 	wave   wave
 }
 
@@ -32,7 +35,7 @@ const (
 	controllers             // what needs the API and no node
 	node                    // what makes this machine a node
 	addons                  // what serves the pods
-	simulation              // simulated nodes, on request
+	simulation              // simulated devices and nodes, on request
 )
 
 const defaultGrace = 10 * time.Second
@@ -48,7 +51,7 @@ func (c component) program() string {
 func (c *Cluster) components() []component {
 	config := func(name string) string { return c.paths.InState("config", name) }
 	tools := config("local-tools.kubeconfig")
-	return []component{
+	return append([]component{
 		{
 			name: "etcd", wave: foundation, args: c.etcdArgs(),
 			ready: httpProbe("https://" + nodeIP + ":2379/health"),
@@ -68,10 +71,10 @@ func (c *Cluster) components() []component {
 		},
 		{
 			name: "kube-scheduler", wave: controllers, config: []string{"kube-scheduler.yaml"},
-			args: flags(map[string]string{
+			args: flags(c.gated(map[string]string{
 				"config": config("kube-scheduler.yaml"), "bind-address": nodeIP,
 				"tls-cert-file": c.pkiFile("kube-scheduler.crt"), "tls-private-key-file": c.pkiFile("kube-scheduler.key"),
-			}),
+			})),
 			ready: httpProbe("https://" + nodeIP + ":10259/healthz"),
 		},
 		{
@@ -93,9 +96,24 @@ func (c *Cluster) components() []component {
 			ready: httpProbe("http://" + nodeIP + ":9080/metrics"),
 			grace: 300 * time.Millisecond, // it sleeps five seconds after it was told to end
 		},
+	}, c.simulation(tools)...)
+}
+
+// simulation is the components that are there on request.
+func (c *Cluster) simulation(tools string) []component {
+	nodes, gpus, claims := c.options.Count(options.Nodes), c.options.Count(options.GPUs), c.options.Count(options.DRA)
+	return []component{
 		{
-			name: "kwok", wave: simulation, config: []string{"kwok.yaml"},
-			args:  []string{"--kubeconfig", tools, "--config", config("kwok.yaml")},
+			name: "gpus", binary: "deviceplugin", wave: simulation, absent: gpus == 0,
+			args: c.devicePluginArgs(), ready: c.capacityProbe(gpuResource, gpus),
+		},
+		{
+			name: "dra", binary: "dradriver", wave: simulation, absent: claims == 0,
+			args: c.draArgs(tools), ready: c.slicesProbe(claims),
+		},
+		{
+			name: "kwok", wave: simulation, config: []string{"kwok.yaml"}, absent: nodes == 0,
+			args:  []string{"--kubeconfig", tools, "--config", c.paths.InState("config", "kwok.yaml")},
 			ready: httpProbe("http://" + nodeIP + ":10247/healthz"),
 		},
 	}
@@ -110,13 +128,21 @@ func (c *Cluster) spec(comp component, path string) process.Spec {
 	return spec
 }
 
-// flags turns a set of flags into arguments, sorted so that equal sets are equal processes.
+// flags turns a set of flags into arguments, sorted so that equal sets are equal processes. Empty ones are left out.
 func flags(set map[string]string) []string {
 	var args []string
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		args = append(args, "--"+name+"="+set[name])
+		if set[name] != "" {
+			args = append(args, "--"+name+"="+set[name])
+		}
 	}
 	return args
+}
+
+// gated adds the feature gates the cluster was asked for.
+func (c *Cluster) gated(set map[string]string) map[string]string {
+	set["feature-gates"] = strings.Join(c.options.Feature().FeatureGates, ",")
+	return set
 }
 
 func (c *Cluster) etcdArgs() []string {
@@ -137,7 +163,7 @@ func (c *Cluster) etcdArgs() []string {
 }
 
 func (c *Cluster) apiServerArgs() []string {
-	return flags(map[string]string{
+	return flags(c.gated(map[string]string{
 		"bind-address":                       nodeIP,
 		"advertise-address":                  nodeIP,
 		"secure-port":                        "6443",
@@ -170,12 +196,13 @@ func (c *Cluster) apiServerArgs() []string {
 		"service-account-issuer":             "https://kubernetes.default.svc.cluster.local",
 		"service-account-key-file":           c.pkiFile("sa.pub"),
 		"service-account-signing-key-file":   c.pkiFile("sa.key"),
-	})
+		"runtime-config":                     strings.Join(c.options.Feature().RuntimeConfig, ","),
+	}))
 }
 
 func (c *Cluster) controllerManagerArgs() []string {
 	kubeconfig := c.paths.InState("config", "kube-controller-manager.kubeconfig")
-	return flags(map[string]string{
+	return flags(c.gated(map[string]string{
 		"kubeconfig":                       kubeconfig,
 		"authentication-kubeconfig":        kubeconfig,
 		"authorization-kubeconfig":         kubeconfig,
@@ -191,7 +218,7 @@ func (c *Cluster) controllerManagerArgs() []string {
 		"service-account-private-key-file": c.pkiFile("sa.key"),
 		"kube-api-qps":                     "1000", // else it, not the manager under test, is what a benchmark waits for
 		"kube-api-burst":                   "2000",
-	})
+	}))
 }
 
 func (c *Cluster) kubeletArgs() []string {

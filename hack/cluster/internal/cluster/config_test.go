@@ -25,8 +25,10 @@ func TestEveryTemplateRenders(t *testing.T) {
 		switch name {
 		case "config/kubeconfig":
 			data = struct{ User, Server, CA, Certificate, Key string }{}
+		case "addons/gpus.yaml":
+			data = gpuNode{Name: nodeName, Count: 4}
 		case "kwok/node.yaml":
-			data = struct{ Name string }{"simulated-0"}
+			data = simulatedNode(0)
 		}
 		text, err := render(name, data)
 		if err != nil {

@@ -80,6 +80,18 @@ func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	return body, nil
 }
 
+// getJSON reads an object of the API.
+func getJSON(ctx context.Context, client *http.Client, path string, into any) error {
+	body, err := get(ctx, client, server+path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	return nil
+}
+
 // conditions is the part of a Node or a Deployment that says how it is.
 type conditions struct {
 	Status struct {
@@ -90,13 +102,9 @@ type conditions struct {
 // conditionProbe is ready when an API object's condition is True.
 func conditionProbe(path, condition string) probe {
 	return func(ctx context.Context, client *http.Client) error {
-		body, err := get(ctx, client, server+path)
-		if err != nil {
-			return err
-		}
 		var object conditions
-		if err := json.Unmarshal(body, &object); err != nil {
-			return fmt.Errorf("reading %s: %w", path, err)
+		if err := getJSON(ctx, client, path, &object); err != nil {
+			return err
 		}
 		for _, c := range object.Status.Conditions {
 			if c.Type == condition && c.Status == "True" {

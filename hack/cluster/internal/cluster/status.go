@@ -13,6 +13,9 @@ import (
 
 // Status writes a line for each process of the cluster, and says whether all that should run does.
 func (c *Cluster) Status(ctx context.Context, out io.Writer) (bool, error) {
+	if err := c.recall(); err != nil {
+		return false, err
+	}
 	client, err := newClient(c.settings.PKI)
 	if err != nil {
 		client = http.DefaultClient // there are no certificates, so there is nothing to ask either
@@ -20,7 +23,7 @@ func (c *Cluster) Status(ctx context.Context, out io.Writer) (bool, error) {
 	healthy := true
 	lines := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(lines, "PROCESS\tPID\tSTATE\tLOG")
-	for _, comp := range c.wanted(false) {
+	for _, comp := range c.wanted() {
 		record, runs := c.supervisor.Running(comp.name)
 		pid, state := "-", "stopped"
 		if runs {

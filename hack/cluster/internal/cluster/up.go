@@ -13,22 +13,26 @@ import (
 	"time"
 
 	"github.com/millrace-ml/millrace/hack/cluster/internal/console"
+	"github.com/millrace-ml/millrace/hack/cluster/internal/options"
+	"github.com/millrace-ml/millrace/hack/cluster/internal/paths"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/pki"
 )
 
 // readiness is how long a process may take until it answers. The API server of a busy machine is the slowest.
 const readiness = 2 * time.Minute
 
-// Up starts the cluster, or what of it does not run, with a number of simulated nodes beside the real one.
-func (c *Cluster) Up(ctx context.Context, simulated int) error {
+// Up starts the cluster, or what of it does not run. Options that it is not asked for stay as they are.
+func (c *Cluster) Up(ctx context.Context, asked options.Options) error {
 	if err := c.Prerequisites(ctx); err != nil {
 		return err
 	}
-	comps := c.wanted(simulated > 0)
-	if err := c.build(ctx, comps); err != nil {
+	if err := c.remember(asked); err != nil {
 		return err
 	}
-	comps = c.wanted(simulated > 0) // once more: arguments name programs that are known only now
+	if err := c.build(ctx, c.wanted()); err != nil {
+		return err
+	}
+	comps := c.wanted() // once more: arguments name programs that are known only now
 	if err := pki.Ensure(c.settings.PKI, certificates, time.Now()); err != nil {
 		return err
 	}
@@ -41,22 +45,55 @@ func (c *Cluster) Up(ctx context.Context, simulated int) error {
 	if err := c.setUpNetwork(ctx); err != nil {
 		return fmt.Errorf("setting up the cluster's networks: %w", err)
 	}
+	if err := c.stopAbsent(); err != nil {
+		return err
+	}
 	if err := c.start(ctx, comps); err != nil {
 		return err
 	}
 	if err := c.installAddons(ctx); err != nil {
 		return err
 	}
-	return c.simulate(ctx, simulated)
+	if err := c.describeDevices(ctx); err != nil {
+		return err
+	}
+	return c.simulate(ctx)
 }
 
-// wanted is every component, those of simulated nodes on request only: one that runs already goes on.
-func (c *Cluster) wanted(simulate bool) []component {
-	return slices.DeleteFunc(c.components(), func(comp component) bool {
-		_, runs := c.supervisor.Running(comp.name)
-		return comp.wave == simulation && !simulate && !runs
-	})
+// wanted is every component that is not left out.
+func (c *Cluster) wanted() []component {
+	return slices.DeleteFunc(c.components(), func(comp component) bool { return comp.absent })
 }
+
+// stopAbsent ends what an earlier `up` was asked for and this one is not.
+func (c *Cluster) stopAbsent() error {
+	for _, comp := range slices.Backward(c.components()) {
+		if !comp.absent {
+			continue
+		}
+		if err := c.supervisor.Stop(comp.name, comp.graceTime()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remember joins what the cluster was asked for before with what it is asked for now.
+func (c *Cluster) remember(asked options.Options) error {
+	if err := c.recall(); err != nil {
+		return err
+	}
+	c.options = asked.Over(c.options)
+	return c.options.Save(optionsFile(c.paths))
+}
+
+func (c *Cluster) recall() error {
+	saved, err := options.Load(optionsFile(c.paths))
+	c.options = saved
+	return err
+}
+
+func optionsFile(p paths.Paths) string { return p.InState("options.json") }
 
 // build finds or builds the programs of the components and what goes with them.
 func (c *Cluster) build(ctx context.Context, comps []component) error {

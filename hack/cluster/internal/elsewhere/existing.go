@@ -12,6 +12,7 @@ import (
 	"github.com/millrace-ml/millrace/hack/cluster/internal/binary"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/command"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/console"
+	"github.com/millrace-ml/millrace/hack/cluster/internal/options"
 )
 
 // Existing is a cluster that somebody else keeps.
@@ -23,9 +24,9 @@ type Existing struct {
 }
 
 // Up only looks whether the cluster answers.
-func (e Existing) Up(ctx context.Context, simulated int) error {
-	if simulated > 0 {
-		return fmt.Errorf("NODES is for the local cluster: %s is of a cluster that others keep", e.File)
+func (e Existing) Up(ctx context.Context, asked options.Options) error {
+	if option, asks := asked.Asks(); asks {
+		return fmt.Errorf("%s is for the local cluster: %s is of a cluster that others keep", option, e.File)
 	}
 	if err := e.kubectl(ctx, "get", "--raw", "/readyz"); err != nil {
 		return fmt.Errorf("the cluster of %s does not answer: %w", e.File, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/millrace-ml/millrace/hack/cluster/internal/command"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/console"
 	"github.com/millrace-ml/millrace/hack/cluster/internal/images"
+	"github.com/millrace-ml/millrace/hack/cluster/internal/options"
 )
 
 // kindName is the name of the cluster among kind's.
@@ -27,9 +28,9 @@ type Kind struct {
 }
 
 // Up makes the cluster, unless there is one.
-func (k Kind) Up(ctx context.Context, simulated int) error {
-	if simulated > 0 {
-		return fmt.Errorf("NODES is for the local cluster, not for CLUSTER=kind")
+func (k Kind) Up(ctx context.Context, asked options.Options) error {
+	if option, asks := asked.Asks(); asks {
+		return fmt.Errorf("%s is for the local cluster, not for CLUSTER=kind", option)
 	}
 	for _, program := range []string{"docker", "kind"} {
 		if _, err := exec.LookPath(program); err != nil {
