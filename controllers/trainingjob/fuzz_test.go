@@ -6,7 +6,6 @@ package trainingjob
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,8 +19,6 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
-	"github.com/millrace-ml/millrace/internal/health"
-	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -120,20 +117,6 @@ type life struct {
 	largest int32
 }
 
-// regroup carries out what a plan says of groups: their schedulers take them in at once.
-func (l *life) regroup(plan engine.Plan) {
-	l.groups = slices.DeleteFunc(l.groups, func(g unstructured.Unstructured) bool {
-		return slices.ContainsFunc(plan.Delete, func(s engine.Step) bool { return s.Object.GetUID() == g.GetUID() })
-	})
-	for _, g := range letIn(plan) {
-		if !slices.ContainsFunc(l.groups, func(old unstructured.Unstructured) bool { return old.GetName() == g.GetName() }) {
-			l.made++
-			g.SetUID(types.UID(fmt.Sprintf("group-%d", l.made)))
-			l.groups = append(l.groups, g)
-		}
-	}
-}
-
 // pass decides as the engine does, twice, and carries the plan out.
 func (l *life) pass() engine.Plan {
 	l.t.Helper()
@@ -156,31 +139,6 @@ func (l *life) pass() engine.Plan {
 		}
 	}
 	return plan
-}
-
-// world is what the job sees: its pods and groups, its place in the queue, and the Accelerator that its last role names, while it
-// is there.
-func (l *life) world() World {
-	w := World{
-		Pods: slices.Clone(l.pods), Served: slices.Clone(l.served), Groups: slices.Clone(l.groups), Nodes: slices.Clone(l.nodes), Healing: health.Default(),
-	}
-	if !l.bare {
-		w.Accelerators = []v1alpha1.Accelerator{{
-			ObjectMeta: metav1.ObjectMeta{Name: "a100"},
-			Spec:       v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu", NodeSelector: map[string]string{"gpu": "a100"}},
-			Status:     v1alpha1.AcceleratorStatus{Nodes: new(int32(1)), Shapes: []v1alpha1.NodeShape{{Devices: l.largest, Nodes: 1}}},
-		}}
-	}
-	ofKueue := func(kind schema.GroupVersionKind) bool { return kind.Group == kueue.Group }
-	switch {
-	case l.queue == nil:
-	case l.queue.gone:
-		w.Served = slices.DeleteFunc(w.Served, ofKueue)
-	default:
-		w.Served = append(slices.DeleteFunc(w.Served, ofKueue), kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
-		w.Queue = l.queue.world
-	}
-	return w
 }
 
 func (l *life) check(plan engine.Plan) {
@@ -219,35 +177,6 @@ func (l *life) asks(p *corev1.Pod) bool {
 	return slices.ContainsFunc(l.job.Spec.Roles, func(r v1alpha1.Role) bool {
 		return r.Accelerator != nil && names.Lower(r.Name) == p.Labels[names.Role]
 	})
-}
-
-func (l *life) isIll(name string) bool {
-	return slices.ContainsFunc(l.nodes, func(n corev1.Node) bool { return n.Name == name })
-}
-
-// keptAway: no pod is made that could go to a bad node.
-func (l *life) keptAway(plan engine.Plan, node string) {
-	l.t.Helper()
-	for _, s := range plan.Create {
-		p, ok := s.Object.(*corev1.Pod)
-		if ok && !slices.Contains(strings.Split(p.Annotations[names.Avoids], ","), node) {
-			l.t.Fatalf("pod %s may go to %s, which is bad", p.Name, node)
-		}
-	}
-}
-
-// breakOrMend changes the health of a node.
-func (l *life) breakOrMend() {
-	name := fmt.Sprintf("node-%d", l.dice.roll(3))
-	if l.isIll(name) {
-		l.nodes = slices.DeleteFunc(l.nodes, func(n corev1.Node) bool { return n.Name == name })
-		return
-	}
-	cond := corev1.NodeCondition{Type: pick(l.dice, "KernelDeadlock", corev1.NodeReady), Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(l.now)}
-	if cond.Type == corev1.NodeReady {
-		cond.Status = pick(l.dice, corev1.ConditionFalse, corev1.ConditionUnknown)
-	}
-	l.nodes = append(l.nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{cond}}})
 }
 
 func (l *life) carryOut(plan engine.Plan) {
@@ -369,24 +298,32 @@ func FuzzPlan(f *testing.F) {
 		l.admitAtLast()
 		l.bare, l.largest = false, 8
 		l.rest()
-		charged := int32(0)
-		for _, rec := range l.job.Status.Restarts {
-			charged += rec.Count
-		}
-		if charged > l.failures {
-			t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
-		}
-		if s := look(l.job, l.world(), l.now); !ended(l.job) && (s.wait == nil || s.gang != nil && s.gang.row.Served(l.served)) {
-			for _, r := range s.replicas {
-				if _, displaced := s.displaced(r); displaced {
-					t.Fatalf("at rest pod %s is where it must not be", r.Name())
-				}
-				if r.pod == nil && !r.done && !s.awaitsWorkers(r) {
-					t.Fatalf("at rest there is no pod %s", r.Name())
-				}
-			}
-		}
+		l.checkAtRest()
 	})
+}
+
+// checkAtRest: no more was charged than failed, and every pod is there that should be, where it may be.
+func (l *life) checkAtRest() {
+	l.t.Helper()
+	charged := int32(0)
+	for _, rec := range l.job.Status.Restarts {
+		charged += rec.Count
+	}
+	if charged > l.failures {
+		l.t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
+	}
+	s := look(l.job, l.world(), l.now)
+	if ended(l.job) || s.wait != nil && (s.gang == nil || !s.gang.row.Served(l.served)) {
+		return
+	}
+	for _, r := range s.replicas {
+		if _, displaced := s.displaced(r); displaced {
+			l.t.Fatalf("at rest pod %s is where it must not be", r.Name())
+		}
+		if r.pod == nil && !r.done && !s.awaitsWorkers(r) {
+			l.t.Fatalf("at rest there is no pod %s", r.Name())
+		}
+	}
 }
 
 // vanish ends what is terminating.

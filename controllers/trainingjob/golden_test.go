@@ -164,19 +164,7 @@ func decide(t *testing.T, c *golden, world World) outcome {
 			got.Files = files.Data
 		}
 	}
-	for _, s := range plan.Create {
-		got.Create = append(got.Create, strings.TrimSuffix(s.Object.GetName()+" attempt "+s.Object.GetLabels()[names.Attempt], " attempt "))
-		if !c.Full {
-			continue
-		}
-		switch s.Object.(type) {
-		case *corev1.Secret:
-		case *resourcev1.ResourceClaimTemplate:
-			got.Claims = append(got.Claims, s.Object)
-		default:
-			got.Pods = append(got.Pods, s.Object)
-		}
-	}
+	got.create(plan.Create, c.Full)
 	for _, s := range plan.Delete {
 		got.Delete = append(got.Delete, strings.TrimSuffix(s.Object.GetName()+": "+s.Reason+", "+s.Why, ", "))
 	}
@@ -197,6 +185,23 @@ func decide(t *testing.T, c *golden, world World) outcome {
 	}
 	got.Status = after.Status
 	return got
+}
+
+// create lists what a plan creates by name, and in full if it is asked for.
+func (o *outcome) create(steps []engine.Step, full bool) {
+	for _, s := range steps {
+		o.Create = append(o.Create, strings.TrimSuffix(s.Object.GetName()+" attempt "+s.Object.GetLabels()[names.Attempt], " attempt "))
+		if !full {
+			continue
+		}
+		switch s.Object.(type) {
+		case *corev1.Secret:
+		case *resourcev1.ResourceClaimTemplate:
+			o.Claims = append(o.Claims, s.Object)
+		default:
+			o.Pods = append(o.Pods, s.Object)
+		}
+	}
 }
 
 func compare(t *testing.T, file string, got []byte) {

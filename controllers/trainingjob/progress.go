@@ -61,9 +61,14 @@ func (s *state) scheduled() metav1.Condition {
 	if s.wait != nil && slices.ContainsFunc(s.replicas, missing) {
 		return condition(kind, s.wait.status, s.wait.reason, s.wait.message)
 	}
+	return s.placing(missing)
+}
+
+// placing tells how far pods are on their normal way to a node; some are missing.
+func (s *state) placing(missing func(replica) bool) metav1.Condition {
+	kind := v1alpha1.ConditionScheduled
 	if i := slices.IndexFunc(s.replicas, func(r replica) bool { return missing(r) && r.pod != nil && terminating(r.pod) }); i >= 0 {
-		p := s.replicas[i].pod
-		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, ending(p))
+		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, ending(s.replicas[i].pod))
 	}
 	if slices.ContainsFunc(s.replicas, func(r replica) bool { return missing(r) && !s.awaitsWorkers(r) }) {
 		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, "Pods are being created.")

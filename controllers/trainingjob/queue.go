@@ -92,11 +92,8 @@ func (s *state) enqueue(plan *engine.Plan) {
 	if queueOf(s.job) == "" || !s.world.queues() || !gone {
 		return
 	}
-	w, known := s.world.Queue.Workload, s.world.Queue.NoClass == ""
-	_, lacks := lacksDevices(s)
+	w, known := s.world.Queue.Workload, s.askable()
 	switch {
-	case w == nil && lacks:
-		return // what the pods ask for is not known, or cannot be had
 	case w == nil && known && !suspended(s.job):
 		plan.Create = append(plan.Create, engine.Step{Object: s.workload().Object()})
 	case w == nil || w.DeletionTimestamp != nil:
@@ -108,6 +105,12 @@ func (s *state) enqueue(plan *engine.Plan) {
 	case known && !w.Is(kueue.QuotaReserved) && !w.SameSize(s.workload().Spec):
 		plan.Patch = append(plan.Patch, engine.Step{Object: w.Target(), Data: w.Resize(s.workload().Spec)})
 	}
+}
+
+// askable is true when it is known what the job asks of its queue: its priority, and the devices of its pods.
+func (s *state) askable() bool {
+	_, lacks := lacksDevices(s)
+	return !lacks && s.world.Queue.NoClass == ""
 }
 
 // admit tells Kueue once that every pod is ready.
