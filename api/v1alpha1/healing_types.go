@@ -12,7 +12,8 @@ type NodeVerdict string
 
 // The verdicts that are recorded; a healthy node is not.
 const (
-	// NodeSuspect is a node that did something odd, though not often enough to be avoided.
+	// NodeSuspect is a node that did something odd, though not often enough to be avoided: it turned pods away, or one of its devices
+	// failed, in which case new pods prefer others.
 	NodeSuspect NodeVerdict = "Suspect"
 	// NodeBad is a node that new pods of the job are kept away from.
 	NodeBad NodeVerdict = "Bad"

@@ -190,8 +190,20 @@ func (s *state) blame(node string, j health.Judgement) {
 	entry := v1alpha1.JudgedNode{Name: node, Verdict: v1alpha1.NodeBad, Reason: j.Kind, Evidence: clip(j.Evidence, 512), Since: s.stamp()}
 	if j.Kind == health.DeviceUnhealthy {
 		entry.Until = s.forgiveness()
+		if !s.failsAgain(entry) {
+			entry.Verdict = v1alpha1.NodeSuspect
+		}
 	}
 	s.setNode(entry)
+}
+
+// failsAgain is true for a node of which a device failed before. The kubelet gives a device that is unhealthy to nobody, so that the
+// node may well do with what is left: one device is not the node.
+func (s *state) failsAgain(entry v1alpha1.JudgedNode) bool {
+	return slices.ContainsFunc(s.job.Status.Nodes, func(n v1alpha1.JudgedNode) bool {
+		again := n.Verdict == v1alpha1.NodeBad || n.Evidence != entry.Evidence || !n.Since.Equal(entry.Since)
+		return n.Name == entry.Name && n.Reason == health.DeviceUnhealthy && again
+	})
 }
 
 // blameRejection counts that a node turned a pod away, and records what that makes of it.
@@ -245,8 +257,21 @@ func (s *state) avoiding(message string) string {
 	return strings.TrimSuffix(message, ".") + ". The job keeps away from " + strings.Join(parts, ", ") + ": see status.nodes."
 }
 
+// doubted are the nodes of which a device failed: new pods prefer others.
+func (s *state) doubted() []string {
+	var all []string
+	for _, n := range s.job.Status.Nodes {
+		if n.Verdict == v1alpha1.NodeSuspect && n.Reason == health.DeviceUnhealthy && s.holds(n) {
+			all = append(all, n.Name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // avoid keeps a new pod away from the nodes that are judged bad. By name: the label of a host's name may be another's.
 func avoid(s *state, _ framework.Member, p *corev1.Pod) {
+	preferOthers(&p.Spec, s.doubted())
 	var all []string
 	var away []corev1.NodeSelectorRequirement
 	for _, n := range s.avoided() {
@@ -266,16 +291,34 @@ func avoid(s *state, _ framework.Member, p *corev1.Pod) {
 	p.Annotations[names.Avoids] = strings.Join(all, ",")
 }
 
-// keepAway adds requirements to each of the terms of a pod's node affinity: any one of them is enough to place it. A term without
-// any requirement matches no node, and must go on to do so.
-func keepAway(spec *corev1.PodSpec, away []corev1.NodeSelectorRequirement) {
+// preferOthers makes a pod prefer nodes other than these.
+func preferOthers(spec *corev1.PodSpec, doubted []string) {
+	if len(doubted) == 0 {
+		return
+	}
+	term := corev1.NodeSelectorTerm{}
+	for _, name := range doubted {
+		term.MatchFields = append(term.MatchFields, corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{name}})
+	}
+	node := nodeAffinity(spec)
+	node.PreferredDuringSchedulingIgnoredDuringExecution = append(node.PreferredDuringSchedulingIgnoredDuringExecution,
+		corev1.PreferredSchedulingTerm{Weight: 100, Preference: term})
+}
+
+func nodeAffinity(spec *corev1.PodSpec) *corev1.NodeAffinity {
 	if spec.Affinity == nil {
 		spec.Affinity = &corev1.Affinity{}
 	}
 	if spec.Affinity.NodeAffinity == nil {
 		spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
 	}
-	node := spec.Affinity.NodeAffinity
+	return spec.Affinity.NodeAffinity
+}
+
+// keepAway adds requirements to each of the terms of a pod's node affinity: any one of them is enough to place it. A term without
+// any requirement matches no node, and must go on to do so.
+func keepAway(spec *corev1.PodSpec, away []corev1.NodeSelectorRequirement) {
+	node := nodeAffinity(spec)
 	if node.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		node.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: away}}}
 		return
