@@ -71,7 +71,11 @@ func TestFilter(t *testing.T) {
 	allow(t, admin, namespace, "reader")
 	config, requests := server.Counted()
 	g := newGuard(t, config)
-	handler, err := g.filter(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "secret") }))
+	handler, err := g.filter(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := io.WriteString(w, "secret"); err != nil {
+			t.Error(err)
+		}
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
