@@ -83,14 +83,16 @@ func Scheme() (*runtime.Scheme, error) {
 // CacheOptions keep the cache small: pods and nodes without what no plan reads, Services and ConfigMaps that are ours only, and of
 // the events of the cluster those of volumes that cannot be mounted, which nothing else tells.
 func CacheOptions() cache.Options {
+	strings := newPool()
 	own := labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:       {Transform: stripPod},
-			&corev1.Node{}:      {Transform: stripNode},
-			&corev1.Service{}:   {Label: own},
-			&corev1.ConfigMap{}: {Label: own},
-			&corev1.Event{}:     {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
+			&corev1.Pod{}:           {Transform: strings.pod},
+			&v1alpha1.TrainingJob{}: {Transform: strings.job},
+			&corev1.Node{}:          {Transform: stripNode},
+			&corev1.Service{}:       {Label: own},
+			&corev1.ConfigMap{}:     {Label: own},
+			&corev1.Event{}:         {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
 		},
 		DefaultTransform: stripOther,
 	}

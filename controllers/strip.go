@@ -15,11 +15,7 @@ import (
 
 // stripPod keeps of a pod what plans read: whose it is, where it runs, what it asks for, how it is. One informer holds
 // one form of an object, and a cluster may have 100,000 pods that are not ours.
-func stripPod(o any) (any, error) {
-	p, ok := o.(*corev1.Pod)
-	if !ok {
-		return o, nil
-	}
+func stripPod(p *corev1.Pod) {
 	p.ManagedFields = nil
 	p.Annotations = keep(p.Annotations, names.Heartbeat, names.Step, names.Checkpoint, names.Avoids)
 	for key := range p.Labels {
@@ -35,7 +31,6 @@ func stripPod(o any) (any, error) {
 		Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message, Conditions: stripConditions(p.Status.Conditions),
 		ContainerStatuses: stripStatuses(p.Status.ContainerStatuses), InitContainerStatuses: stripStatuses(p.Status.InitContainerStatuses),
 	}
-	return p, nil
 }
 
 // stripNode keeps of a node whether it answers, what pods may be placed on it by, and what it has. Its kubelet tells that it is
@@ -87,12 +82,17 @@ func stripContainers(containers []corev1.Container) []corev1.Container {
 	return stripped
 }
 
-// stripConditions drops the times of probes, which change without anything having happened.
+// stripConditions drops the times of probes, which change without anything having happened, and conditions that Ready repeats.
 func stripConditions(conditions []corev1.PodCondition) []corev1.PodCondition {
-	for i := range conditions {
-		conditions[i].LastProbeTime.Reset()
+	var stripped []corev1.PodCondition
+	for _, c := range conditions {
+		if c.Type == corev1.PodInitialized || c.Type == corev1.ContainersReady {
+			continue
+		}
+		c.LastProbeTime.Reset()
+		stripped = append(stripped, c)
 	}
-	return conditions
+	return stripped
 }
 
 func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {

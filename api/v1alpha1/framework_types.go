@@ -10,9 +10,10 @@ import (
 // PyTorchSpec is what only PyTorch knows.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.elastic) == has(oldSelf.elastic)",fieldPath=".elastic",message="spec.pytorch.elastic cannot be added to or removed from a job: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.procPerNode) == has(oldSelf.procPerNode) && (!has(self.procPerNode) || self.procPerNode == oldSelf.procPerNode)",fieldPath=".procPerNode",message="spec.pytorch.procPerNode cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.procPerNode) == has(oldSelf.procPerNode)",fieldPath=".procPerNode",message="spec.pytorch.procPerNode cannot change: delete the job and create it again"
 type PyTorchSpec struct {
 	// procPerNode is the number of processes torchrun starts in each pod: a number, or auto, cpu or gpu.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.pytorch.procPerNode cannot change: delete the job and create it again"
 	// +kubebuilder:default=auto
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? int(self) >= 1 : string(self) in ['auto', 'cpu', 'gpu'] || string(self).matches('^[1-9][0-9]{0,3}$')",message="spec.pytorch.procPerNode is a number of at least 1, or auto, cpu or gpu"
 	// +optional
@@ -27,10 +28,10 @@ type PyTorchSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.minReplicas) == has(self.maxReplicas)",message="spec.pytorch.elastic needs both minReplicas and maxReplicas, or neither: they are what every pod is told of the job's size"
 // +kubebuilder:validation:XValidation:rule="has(self.minReplicas) || self.replicas == oldSelf.replicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas can change between minReplicas and maxReplicas, and this job has none: create the job with them"
-// +kubebuilder:validation:XValidation:rule="has(self.minReplicas) == has(oldSelf.minReplicas) && (!has(self.minReplicas) || self.minReplicas == oldSelf.minReplicas)",fieldPath=".minReplicas",message="spec.pytorch.elastic.minReplicas cannot change, because pods that run were told of it: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.maxReplicas) == has(oldSelf.maxReplicas) && (!has(self.maxReplicas) || self.maxReplicas == oldSelf.maxReplicas)",fieldPath=".maxReplicas",message="spec.pytorch.elastic.maxReplicas cannot change, because pods that run were told of it: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.rendezvous) == has(oldSelf.rendezvous) && (!has(self.rendezvous) || self.rendezvous == oldSelf.rendezvous)",fieldPath=".rendezvous",message="spec.pytorch.elastic.rendezvous cannot change: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.maxRestarts) == has(oldSelf.maxRestarts) && (!has(self.maxRestarts) || self.maxRestarts == oldSelf.maxRestarts)",fieldPath=".maxRestarts",message="spec.pytorch.elastic.maxRestarts cannot change, because pods that run were told of it: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.minReplicas) == has(oldSelf.minReplicas)",fieldPath=".minReplicas",message="spec.pytorch.elastic.minReplicas cannot change, because pods that run were told of it: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.maxReplicas) == has(oldSelf.maxReplicas)",fieldPath=".maxReplicas",message="spec.pytorch.elastic.maxReplicas cannot change, because pods that run were told of it: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.rendezvous) == has(oldSelf.rendezvous)",fieldPath=".rendezvous",message="spec.pytorch.elastic.rendezvous cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.maxRestarts) == has(oldSelf.maxRestarts)",fieldPath=".maxRestarts",message="spec.pytorch.elastic.maxRestarts cannot change, because pods that run were told of it: delete the job and create it again"
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",fieldPath=".minReplicas",message="spec.pytorch.elastic.minReplicas must not be greater than maxReplicas"
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || self.minReplicas <= self.replicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas must not be less than minReplicas"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || self.replicas <= self.maxReplicas",fieldPath=".replicas",message="spec.pytorch.elastic.replicas must not be greater than maxReplicas"
@@ -42,12 +43,14 @@ type Elastic struct {
 	Replicas int32 `json:"replicas,omitempty"`
 
 	// minReplicas is the least number of workers that can train; replicas when left out.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.pytorch.elastic.minReplicas cannot change, because pods that run were told of it: delete the job and create it again"
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	// +optional
 	MinReplicas *int32 `json:"minReplicas,omitempty"`
 
 	// maxReplicas is the largest number of workers; replicas when left out.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.pytorch.elastic.maxReplicas cannot change, because pods that run were told of it: delete the job and create it again"
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	// +optional
@@ -55,12 +58,14 @@ type Elastic struct {
 
 	// maxRestarts is how often torchrun's agents may start the processes again (PET_MAX_RESTARTS). These restarts
 	// happen inside the pods and are not counted against runPolicy.restarts.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.pytorch.elastic.maxRestarts cannot change, because pods that run were told of it: delete the job and create it again"
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
 	MaxRestarts *int32 `json:"maxRestarts,omitempty"`
 
 	// rendezvous says how the agents find each other; c10d at worker 0 when left out.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.pytorch.elastic.rendezvous cannot change: delete the job and create it again"
 	// +optional
 	Rendezvous *Rendezvous `json:"rendezvous,omitempty"`
 }

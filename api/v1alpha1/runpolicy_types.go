@@ -83,7 +83,7 @@ const (
 
 // Restarts is a restart budget: how often what may be restarted, and how long to wait in between.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.scope) == has(oldSelf.scope) && (!has(self.scope) || self.scope == oldSelf.scope)",fieldPath=".scope",message="spec.runPolicy.restarts.scope cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.scope) == has(oldSelf.scope)",fieldPath=".scope",message="spec.runPolicy.restarts.scope cannot change: delete the job and create it again"
 type Restarts struct {
 	// max is how often each unit of the scope (a replica, a role, the job) may restart before the job fails. Pods that
 	// were deleted, evicted or lost with their node are replaced without being counted.
@@ -95,6 +95,7 @@ type Restarts struct {
 
 	// scope says what is restarted together when a replica fails: Replica, Role or Job. The default is the framework's: Job
 	// for MXNet, JAX and XGBoost, whose processes cannot join a training that runs, Replica for the others. It cannot change.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.runPolicy.restarts.scope cannot change: delete the job and create it again"
 	// +optional
 	Scope RestartScope `json:"scope,omitempty"`
 

@@ -23,7 +23,7 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Succeeded")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Succeeded")].message`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS label, because it names the job's Service: lower-case letters, digits and '-', starting with a letter, ending with a letter or digit, without dots"
-// +kubebuilder:validation:XValidation:rule="self.spec.roles.all(r, size(self.metadata.name) + size(r.name) + size(string(has(r.replicas) ? r.replicas - 1 : (has(self.spec.pytorch) && has(self.spec.pytorch.elastic) ? 9999 : 0))) <= 61)",message="metadata.name is too long: <name>-<role>-<index> is a pod's host name and must fit in 63 characters; shorten metadata.name"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 25 || self.spec.roles.all(r, size(self.metadata.name) + size(r.name) + size(string(has(r.replicas) ? r.replicas - 1 : (has(self.spec.pytorch) && has(self.spec.pytorch.elastic) ? 9999 : 0))) <= 61)",message="metadata.name is too long: <name>-<role>-<index> is a pod's host name and must fit in 63 characters; shorten metadata.name"
 type TrainingJob struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the object's metadata. Its name names the job's Service and begins its pods' names.
@@ -67,16 +67,8 @@ const (
 
 // TrainingJobSpec is the training that is wanted.
 //
-// +kubebuilder:validation:XValidation:rule="self.framework == 'PyTorch' ? self.roles.all(r, r.name in ['Master', 'Worker']) : true",fieldPath=".roles",message="framework PyTorch has the roles Master and Worker: rename or remove any other"
-// +kubebuilder:validation:XValidation:rule="self.framework == 'TensorFlow' ? self.roles.all(r, r.name in ['Chief', 'Master', 'PS', 'Worker', 'Evaluator']) : true",fieldPath=".roles",message="framework TensorFlow has the roles Chief (or Master), PS, Worker and Evaluator: rename or remove any other"
-// +kubebuilder:validation:XValidation:rule="self.framework == 'MPI' ? self.roles.all(r, r.name in ['Launcher', 'Worker']) : true",fieldPath=".roles",message="framework MPI has the roles Launcher and Worker: rename or remove any other"
-// +kubebuilder:validation:XValidation:rule="self.framework == 'MXNet' ? self.roles.all(r, r.name in ['Scheduler', 'Server', 'Worker', 'TunerTracker', 'TunerServer', 'Tuner']) : true",fieldPath=".roles",message="framework MXNet has the roles Scheduler, Server, Worker, TunerTracker, TunerServer and Tuner: rename or remove any other"
-// +kubebuilder:validation:XValidation:rule="self.framework == 'JAX' ? self.roles.all(r, r.name in ['Worker']) : true",fieldPath=".roles",message="framework JAX has the role Worker: rename or remove any other"
-// +kubebuilder:validation:XValidation:rule="self.framework == 'XGBoost' ? self.roles.all(r, r.name in ['Master', 'Worker']) && self.roles.exists(r, r.name == 'Master') : true",fieldPath=".roles",message="framework XGBoost has the roles Master, which it needs, and Worker: add or rename"
-// +kubebuilder:validation:XValidation:rule="self.framework == 'Chainer' ? self.roles.exists(r, r.name == 'Master') : true",fieldPath=".roles",message="framework Chainer needs a role Master; every other role is a worker group of that name"
-// +kubebuilder:validation:XValidation:rule="self.framework == 'MPI' ? self.roles.exists(r, r.name == 'Launcher') : true",fieldPath=".roles",message="framework MPI needs a role Launcher"
-// +kubebuilder:validation:XValidation:rule="self.framework == 'TensorFlow' ? !(self.roles.exists(r, r.name == 'Chief') && self.roles.exists(r, r.name == 'Master')) : true",fieldPath=".roles",message="Chief and Master are two names of one TensorFlow role: keep one of them"
-// +kubebuilder:validation:XValidation:rule="self.roles.all(r, !(r.name in ['Master', 'Chief', 'Launcher', 'Scheduler']) || !has(r.replicas) || r.replicas == 1)",fieldPath=".roles",message="a role Master, Chief, Launcher or Scheduler has exactly one replica: set replicas to 1 or leave it out"
+// +kubebuilder:validation:XValidation:rule="[self.framework].all(f, f == 'Chainer' || self.roles.all(r, r.name in {'PyTorch': ['Master', 'Worker'], 'TensorFlow': ['Chief', 'Master', 'PS', 'Worker', 'Evaluator'], 'MPI': ['Launcher', 'Worker'], 'MXNet': ['Scheduler', 'Server', 'Worker', 'TunerTracker', 'TunerServer', 'Tuner'], 'JAX': ['Worker'], 'XGBoost': ['Master', 'Worker']}[f]))",fieldPath=".roles",messageExpression="'framework ' + {'PyTorch': 'PyTorch has the roles Master and Worker: rename or remove any other', 'TensorFlow': 'TensorFlow has the roles Chief (or Master), PS, Worker and Evaluator: rename or remove any other', 'MPI': 'MPI has the roles Launcher and Worker: rename or remove any other', 'MXNet': 'MXNet has the roles Scheduler, Server, Worker, TunerTracker, TunerServer and Tuner: rename or remove any other', 'JAX': 'JAX has the role Worker: rename or remove any other', 'XGBoost': 'XGBoost has the roles Master, which it needs, and Worker: add or rename'}[self.framework]"
+// +kubebuilder:validation:XValidation:rule="[self.framework].all(f, f == 'MPI' ? self.roles.exists(r, r.name == 'Launcher') : f == 'Chainer' ? self.roles.exists(r, r.name == 'Master') : f == 'XGBoost' ? self.roles.exists(r, r.name != 'Worker') : f != 'TensorFlow' || !(self.roles.exists(r, r.name == 'Chief') && self.roles.exists(r, r.name == 'Master')))",fieldPath=".roles",messageExpression="{'MPI': 'framework MPI needs a role Launcher', 'Chainer': 'framework Chainer needs a role Master; every other role is a worker group of that name', 'XGBoost': 'framework XGBoost has the roles Master, which it needs, and Worker: add or rename', 'TensorFlow': 'Chief and Master are two names of one TensorFlow role: keep one of them'}[self.framework]"
 // +kubebuilder:validation:XValidation:rule="!has(self.tensorflow) || self.framework == 'TensorFlow'",fieldPath=".tensorflow",message="spec.tensorflow belongs to framework TensorFlow: remove it or change spec.framework"
 // +kubebuilder:validation:XValidation:rule="!has(self.pytorch) || self.framework == 'PyTorch'",fieldPath=".pytorch",message="spec.pytorch belongs to framework PyTorch: remove it or change spec.framework"
 // +kubebuilder:validation:XValidation:rule="!has(self.mpi) || self.framework == 'MPI'",fieldPath=".mpi",message="spec.mpi belongs to framework MPI: remove it or change spec.framework"
@@ -84,12 +76,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.chainer) || self.framework == 'Chainer'",fieldPath=".chainer",message="spec.chainer belongs to framework Chainer: remove it or change spec.framework"
 // +kubebuilder:validation:XValidation:rule="!has(self.pytorch) || !has(self.pytorch.elastic) || self.roles.exists(r, r.name == 'Worker' && !has(r.replicas))",fieldPath=".pytorch.elastic",message="an elastic job has a role Worker without replicas: spec.pytorch.elastic.replicas is their number"
 // +kubebuilder:validation:XValidation:rule="!has(self.chainer) || !has(self.chainer.groups) || self.chainer.groups.all(g, self.roles.exists(r, r.name == g.name))",fieldPath=".chainer.groups",message="spec.chainer.groups[].name is the name of a role: correct it or add the role"
-// +kubebuilder:validation:XValidation:rule="has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)",fieldPath=".managedBy",message="spec.managedBy cannot change: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.tensorflow) == has(oldSelf.tensorflow)",fieldPath=".tensorflow",message="spec.tensorflow cannot be added to or removed from a job: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.pytorch) == has(oldSelf.pytorch)",fieldPath=".pytorch",message="spec.pytorch cannot be added to or removed from a job: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.mpi) == has(oldSelf.mpi)",fieldPath=".mpi",message="spec.mpi cannot be added to or removed from a job: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.mxnet) == has(oldSelf.mxnet)",fieldPath=".mxnet",message="spec.mxnet cannot be added to or removed from a job: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.chainer) == has(oldSelf.chainer)",fieldPath=".chainer",message="spec.chainer cannot be added to or removed from a job: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.managedBy) == has(oldSelf.managedBy)",fieldPath=".managedBy",message="spec.managedBy cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="[self.framework].all(f, f == 'PyTorch' ? has(self.pytorch) == has(oldSelf.pytorch) : f == 'TensorFlow' ? has(self.tensorflow) == has(oldSelf.tensorflow) : f == 'MPI' ? has(self.mpi) == has(oldSelf.mpi) : f == 'MXNet' ? has(self.mxnet) == has(oldSelf.mxnet) : f != 'Chainer' || has(self.chainer) == has(oldSelf.chainer))",messageExpression="'spec.' + self.framework.lowerAscii() + ' cannot be added to or removed from a job: delete the job and create it again'"
 // +kubebuilder:validation:XValidation:rule="has(self.scheduling) == has(oldSelf.scheduling)",fieldPath=".scheduling",message="spec.scheduling cannot change: delete the job and create it again"
 type TrainingJobSpec struct {
 	// framework is the training framework: it decides which roles there are, what environment the pods get, and whose
@@ -106,8 +94,8 @@ type TrainingJobSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:XValidation:rule="size(self) == size(oldSelf) && self.all(r, oldSelf.exists(o, o.name == r.name))",message="spec.roles: roles cannot be added to or removed from a job: delete the job and create it again"
-	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.name.lowerAscii() == a.name.lowerAscii()))",message="spec.roles[].name: two roles differ only in case, and pod names are lower case: rename one"
+	// +kubebuilder:validation:XValidation:rule="size(self) == size(oldSelf) && [oldSelf.map(o, o.name)].all(names, self.all(r, r.name in names))",message="spec.roles: roles cannot be added to or removed from a job: delete the job and create it again"
+	// +kubebuilder:validation:XValidation:rule="size(self) == 1 || [self.map(r, r.name.lowerAscii())].all(names, names.all(a, names.exists_one(b, b == a)))",message="spec.roles[].name: two roles differ only in case, and pod names are lower case: rename one"
 	// +required
 	Roles []Role `json:"roles,omitempty"`
 
@@ -138,6 +126,7 @@ type TrainingJobSpec struct {
 
 	// managedBy names the controller that runs the job: millrace.dev/manager, which it is when left out, or another, such as
 	// kueue.x-k8s.io/multikueue. Millrace leaves a job of another's alone, its status included. It cannot change.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.managedBy cannot change: delete the job and create it again"
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
@@ -168,9 +157,10 @@ const (
 
 // Role is one kind of pod of a job.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.replicas) == has(oldSelf.replicas) && (!has(self.replicas) || self.replicas == oldSelf.replicas)",fieldPath=".replicas",message="replicas of a role cannot change: delete the job and create it again, or make it elastic (spec.pytorch.elastic)"
-// +kubebuilder:validation:XValidation:rule="has(self.restartPolicy) == has(oldSelf.restartPolicy) && (!has(self.restartPolicy) || self.restartPolicy == oldSelf.restartPolicy)",fieldPath=".restartPolicy",message="restartPolicy of a role cannot change: delete the job and create it again"
-// +kubebuilder:validation:XValidation:rule="has(self.accelerator) == has(oldSelf.accelerator) && (!has(self.accelerator) || self.accelerator == oldSelf.accelerator)",fieldPath=".accelerator",message="accelerator of a role cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas == 1 || !(self.name in ['Master', 'Chief', 'Launcher', 'Scheduler'])",fieldPath=".replicas",message="a role Master, Chief, Launcher or Scheduler has exactly one replica: set replicas to 1 or leave it out"
+// +kubebuilder:validation:XValidation:rule="has(self.replicas) == has(oldSelf.replicas)",fieldPath=".replicas",message="replicas of a role cannot change: delete the job and create it again, or make it elastic (spec.pytorch.elastic)"
+// +kubebuilder:validation:XValidation:rule="has(self.restartPolicy) == has(oldSelf.restartPolicy)",fieldPath=".restartPolicy",message="restartPolicy of a role cannot change: delete the job and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.accelerator) == has(oldSelf.accelerator)",fieldPath=".accelerator",message="accelerator of a role cannot change: delete the job and create it again"
 type Role struct {
 	// name is the role's name in the framework, such as Master or Worker.
 	// +kubebuilder:validation:MinLength=1
@@ -180,6 +170,7 @@ type Role struct {
 	Name string `json:"name,omitempty"`
 
 	// replicas is the number of pods of this role; 1 when left out. It is left out for the Worker of an elastic job.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="replicas of a role cannot change: delete the job and create it again, or make it elastic (spec.pytorch.elastic)"
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	// +optional
@@ -188,19 +179,24 @@ type Role struct {
 	// restartPolicy says what happens when a replica fails: Never fails the job, OnFailure restarts the replica,
 	// ExitCode restarts it when the exit code is 128 or more, or as runPolicy.restarts.retryable says. The default is the
 	// framework's: OnFailure for PyTorch, MPI and Chainer, Never for the others.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="restartPolicy of a role cannot change: delete the job and create it again"
 	// +optional
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
 
 	// accelerator asks for devices by the name of an Accelerator.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="accelerator of a role cannot change: delete the job and create it again"
 	// +optional
 	Accelerator *AcceleratorRequest `json:"accelerator,omitempty"`
 
 	// template is the pod each replica runs. Its main container is the one named after the framework in lower case, or
 	// else the first. restartPolicy, hostname and subdomain are set by the job.
-	// +kubebuilder:validation:XValidation:rule="has(self.spec) && size(self.spec.containers) > 0",message="template.spec.containers needs at least one container"
-	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || self.spec.containers.all(c, has(c.image) && size(c.image) > 0)",message="template.spec.containers[].image is required"
-	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.restartPolicy)",message="template.spec.restartPolicy is set by the job: move it to restartPolicy of the role"
-	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || (!has(self.spec.hostname) && !has(self.spec.subdomain))",message="template.spec.hostname and subdomain are set by the job, because the rendezvous uses them: remove them"
+	// +kubebuilder:validation:XValidation:rule="has(self.spec)",message="template.spec.containers needs at least one container"
+	// +kubebuilder:validation:XValidation:rule="size(self) > 0",fieldPath=".spec.containers",message="template.spec.containers needs at least one container"
+	// +kubebuilder:validation:XValidation:rule="has(self.image)",fieldPath=".spec.containers[]",message="template.spec.containers[].image is required"
+	// +kubebuilder:validation:XValidation:rule="self != ''",fieldPath=".spec.containers[].image",message="template.spec.containers[].image is required"
+	// +kubebuilder:validation:XValidation:rule="self == ''",fieldPath=".spec.restartPolicy",message="template.spec.restartPolicy is set by the job: move it to restartPolicy of the role"
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0",fieldPath=".spec.hostname",message="template.spec.hostname and subdomain are set by the job, because the rendezvous uses them: remove them"
+	// +kubebuilder:validation:XValidation:rule="self.size() == 0",fieldPath=".spec.subdomain",message="template.spec.hostname and subdomain are set by the job, because the rendezvous uses them: remove them"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="template of a role cannot change: delete the job and create it again"
 	// +required
 	Template corev1.PodTemplateSpec `json:"template,omitzero"`

@@ -3,7 +3,8 @@
 
 // Command crds finishes the CustomResourceDefinitions that controller-gen makes. Below embedded pod specs, whose
 // schema is most of a definition, it strips the descriptions (kubectl explain pod has them) and bounds every list and
-// name, without which the API server refuses CEL rules over templates as too costly. Then it checks what the API
+// name, without which the API server refuses CEL rules over templates as too costly. A rule of a template that has a
+// fieldPath is moved to the schema of that field, where it is cheap. Then it checks what the API
 // server would: each definition is valid, its rules are within their cost budget, and it is small enough for
 // client-side apply. Files are written only when they change.
 //
@@ -84,7 +85,9 @@ func finish(raw []byte) ([]byte, int, error) {
 	}
 	for i := range crd.Spec.Versions {
 		if s := crd.Spec.Versions[i].Schema; s != nil && s.OpenAPIV3Schema != nil {
-			trim(s.OpenAPIV3Schema)
+			if err := trim(s.OpenAPIV3Schema); err != nil {
+				return nil, 0, err
+			}
 		}
 	}
 	size, err := check(&crd)

@@ -86,6 +86,9 @@ func TestFinishRefuses(t *testing.T) {
 			from: own, to: own + ` x-kubernetes-validations: [{rule: "self.all(a, self.all(b, self.all(c, a + b + c != '')))"}],`,
 			want: "exceeds budget",
 		},
+		"a rule of a template about a field it does not have": {
+			from: "fieldPath: .spec.containers,", to: "fieldPath: .spec.containers.image,", want: "about .spec.containers.image, which a template does not have",
+		},
 		"a field controller-gen never writes": {
 			from: "scope: Namespaced", to: "scopes: Namespaced", want: "unknown field",
 		},

@@ -4,6 +4,8 @@
 package main
 
 import (
+	"errors"
+
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
@@ -23,13 +25,20 @@ const (
 
 type schema = apiextensionsv1.JSONSchemaProps
 
-// trim strips and bounds what is below embedded pod specs, wherever they are, and leaves all else as it is.
-func trim(s *schema) {
-	if template(s) || podSpec(s) {
+// trim strips and bounds what is below embedded pod specs, wherever they are, sinks the rules of templates, and leaves all else
+// as it is.
+func trim(s *schema) error {
+	if template(s) {
 		bare(s)
-		return
+		return sink(s)
 	}
-	each(s, func(_ string, child *schema) { trim(child) })
+	if podSpec(s) {
+		bare(s)
+		return nil
+	}
+	var failed []error
+	each(s, func(_ string, child *schema) { failed = append(failed, trim(child)) })
+	return errors.Join(failed...)
 }
 
 // podSpec recognises a pod spec by the two fields that no other type has.

@@ -12,10 +12,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/guard"
 )
 
 // reconciliationTimeout ends a pass that hangs on a request, so that it cannot hold a worker for ever.
@@ -74,7 +74,7 @@ func (m Metrics) options() metricsserver.Options {
 	o := metricsserver.Options{BindAddress: off(m.BindAddress), CertDir: m.CertDir}
 	if m.Scheme == "https" {
 		o.SecureServing = true
-		o.FilterProvider = filters.WithAuthenticationAndAuthorization
+		o.FilterProvider = guard.Filter
 	}
 	return o
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -271,33 +272,48 @@ func (r *Reconciler[T, W]) wrote(ctx context.Context, verb string, s Step, err e
 
 // each runs do for every step, at most parallel at once, and returns the outcomes in the order of the steps.
 func each(ctx context.Context, steps []Step, do func(context.Context, Step) outcome) []outcome {
+	return until(ctx, steps, do, func(outcome) bool { return false })
+}
+
+// until is each, but begins no further step once an outcome ends it. Steps under way are waited for.
+func until(ctx context.Context, steps []Step, do func(context.Context, Step) outcome, ends func(outcome) bool) []outcome {
 	outs := make([]outcome, len(steps))
 	var wg sync.WaitGroup
+	var over atomic.Bool
 	slots := make(chan struct{}, parallel)
+	begun := 0
 	for i, s := range steps {
 		slots <- struct{}{}
+		if over.Load() {
+			break
+		}
+		begun++
 		wg.Go(func() {
 			outs[i] = do(ctx, s)
+			if ends(outs[i]) {
+				over.Store(true)
+			}
 			<-slots
 		})
 	}
 	wg.Wait()
-	return outs
+	return outs[:begun]
 }
 
-// slowStart runs do for the steps in batches of 1, 2, 4 and so on, and stops after a batch with a failure: a job of
-// 500 pods over its quota must cost one refused request, not 500.
+// slowStart runs do for the steps in batches of 1, 4 and 16, waiting for each, then for all the others as fast as they go, and
+// begins no further step after a failure: a job of 500 pods over its quota must cost one refused request, not 500.
 func slowStart(ctx context.Context, steps []Step, do func(context.Context, Step) outcome) []outcome {
+	failed := func(out outcome) bool { return out.err != nil && !errors.Is(out.err, errWait) }
 	var all []outcome
-	for size := 1; len(steps) > 0; size *= 2 {
+	for size := 1; len(steps) > 0; size *= 4 {
+		if size >= parallel {
+			size = len(steps)
+		}
 		batch := steps[:min(size, len(steps))]
 		steps = steps[len(batch):]
-		outs := each(ctx, batch, do)
-		all = append(all, outs...)
-		for _, out := range outs {
-			if out.err != nil && !errors.Is(out.err, errWait) {
-				return all
-			}
+		all = append(all, until(ctx, batch, do, failed)...)
+		if slices.ContainsFunc(all, failed) {
+			break
 		}
 	}
 	return all

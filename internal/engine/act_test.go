@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,29 +120,49 @@ func TestPatchMeansTheObjectThatWasSeen(t *testing.T) {
 	}
 }
 
-func TestSlowStartDoublesAndStops(t *testing.T) {
+// TestSlowStart: a batch is waited for, and after a failure no other begins; past the batches what is under way at once ends.
+func TestSlowStart(t *testing.T) {
 	tests := map[string]struct {
-		failing string
-		want    int
+		failing     string
+		least, most int
 	}{
-		"all go well":            {failing: "", want: 20},
-		"the first fails":        {failing: "p-00", want: 1},
-		"one of the third batch": {failing: "p-04", want: 7},
+		"all go well":          {failing: "q", least: 99, most: 99},
+		"all fail":             {failing: "p-00", least: 1, most: 1},
+		"all but a batch fail": {failing: "p-04", least: 5, most: 5},
+		"all but thirty fail":  {failing: "p-30", least: 31, most: 30 + parallel},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			outs := slowStart(t.Context(), pods(20), func(_ context.Context, s Step) outcome {
-				if s.Object.GetName() == tc.failing {
+			outs := slowStart(t.Context(), pods(99), func(_ context.Context, s Step) outcome {
+				if s.Object.GetName() >= tc.failing {
 					return outcome{step: s, err: errors.New("refused")}
 				}
 				return outcome{step: s}
 			})
-			if len(outs) != tc.want {
-				t.Errorf("tried %d, want %d", len(outs), tc.want)
+			if len(outs) < tc.least || len(outs) > tc.most {
+				t.Errorf("tried %d, want %d to %d", len(outs), tc.least, tc.most)
 			}
 			if !slices.IsSortedFunc(outs, func(a, b outcome) int { return strings.Compare(a.step.Object.GetName(), b.step.Object.GetName()) }) {
 				t.Error("outcomes are not in the order of the steps")
 			}
 		})
+	}
+}
+
+// TestSlowStartBarsOnlyItsBeginning: past the first batches a step that hangs holds nobody else up.
+func TestSlowStartBarsOnlyItsBeginning(t *testing.T) {
+	var others sync.WaitGroup
+	others.Add(99 - 21 - 1)
+	outs := slowStart(t.Context(), pods(99), func(_ context.Context, s Step) outcome {
+		switch name := s.Object.GetName(); {
+		case name == "p-21":
+			others.Wait() // until every later one is done
+		case name > "p-21":
+			others.Done()
+		}
+		return outcome{step: s}
+	})
+	if len(outs) != 99 {
+		t.Errorf("tried %d, want 99", len(outs))
 	}
 }
