@@ -165,7 +165,7 @@ func permissions(ctx context.Context, p patient) ([]finding, error) {
 		return []finding{{Status: missing, Found: "no ClusterRole and ClusterRoleBinding " + want.Name, Means: means, Fix: reinstall}}, nil
 	}
 	if lacks := lacking(want.Rules, has.Rules); len(lacks) > 0 {
-		return []finding{{Status: warn, Found: "the manager may not " + strings.Join(lacks, ", "), Means: means, Fix: reinstall}}, nil
+		return []finding{{Status: warn, Found: "the manager may not " + several(lacks), Means: means, Fix: reinstall}}, nil
 	}
 	return []finding{{Status: fine, Found: "ClusterRole " + want.Name + " allows what this version needs"}}, nil
 }
@@ -202,4 +202,13 @@ func gives(rule, need rbacv1.PolicyRule) bool {
 	}
 	return len(rule.ResourceNames) == 0 && has(rule.APIGroups, need.APIGroups[0]) &&
 		has(rule.Resources, need.Resources[0]) && has(rule.Verbs, need.Verbs[0])
+}
+
+// several names the first of many.
+func several(all []string) string {
+	const most = 4
+	if more := len(all) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(all[:most], ", "), more)
+	}
+	return strings.Join(all, ", ")
 }
