@@ -28,7 +28,7 @@ options = NODES=$(NODES) GPUS=$(GPUS) DRA=$(DRA) GATES=$(GATES)
 nested := hack/cluster test/deviceplugin test/dradriver
 
 # The end-to-end specs that run, and how many of them side by side.
-LABELS ?= !gang && !healing
+LABELS ?=
 PROCS ?= 3
 
 # The tools of hack/tools/go.mod, built once for their versions and this Go.
@@ -162,7 +162,8 @@ undeploy: ## Remove the manager, but no user's object (UNDEPLOY_CRDS=yes removes
 .PHONY: e2e
 e2e: GPUS = $(if $(local),4)
 e2e: DRA = $(if $(local),2)
-e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch, real MPI
+e2e: GATES = $(if $(local),none)
+e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch, real MPI, simulated GPUs
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/ ./hack/images/peers
 	for image in pytorch-digits mpi peers; do
 	  $(cluster) load "$$image" >/dev/null
@@ -171,13 +172,16 @@ e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTor
 	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" AUDIT_LOG="$$(dirname "$$KUBECONFIG")/logs/manager-requests.log"
 	[[ -f $$AUDIT_LOG ]] || AUDIT_LOG=
 	CGO_ENABLED=0 go build -o bin/ github.com/onsi/ginkgo/v2/ginkgo
-	bin/ginkgo --no-color --procs=$(PROCS) --timeout=25m -v --label-filter='$(LABELS)' ./test/e2e
-
-.PHONY: e2e-gangs
-e2e-gangs: ## Run the end-to-end tests of gangs, without and with Kubernetes' own scheduling of them
-	@$(MAKE) e2e GATES=none LABELS='gang && !native'
-	$(MAKE) e2e GATES=gang LABELS=native
-	$(cluster) up GATES=none
+	run() { bin/ginkgo --no-color --procs=$(PROCS) --timeout=25m -v --label-filter="$$1" ./test/e2e; }
+	if [[ -n '$(LABELS)' ]]; then run '$(LABELS)'; exit; fi
+	run '!native'
+	[[ -n '$(local)' ]] || exit 0
+	# The same cluster once more, now with Kubernetes' own scheduling of gangs.
+	env -u KUBECONFIG $(cluster) up GATES=gang
+	result=0
+	run native || result=$$?
+	env -u KUBECONFIG $(cluster) up GATES=none
+	exit $$result
 
 .PHONY: e2e-extended
 e2e-extended: ## Run the tests with other systems, built from their modules: the real Kueue
