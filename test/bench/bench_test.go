@@ -27,22 +27,24 @@ var shapes = []shape{{250, 4}, {1, 500}}
 
 func TestMain(m *testing.M) { os.Exit(envtest.Main(m)) }
 
-// TestRate compares pods made by the manager with the same pods made by a plain client.
+// TestRate compares pods made by the manager with the same pods made by a plain client, alone and with the job and the Service that
+// belong to them: these somebody has to write, whoever makes the pods.
 func TestRate(t *testing.T) {
 	b := newBench(t)
 	b.rate(shape{20, 4}, false) // the first requests of a kind pay for everybody's
-	table := newTable("jobs x pods", "plain client", "manager", "ratio", "jobs exist first", "ratio")
+	table := newTable("jobs x pods", "plain client", "manager", "ratio", "jobs exist first", "ratio", "same objects", "ratio")
 	for _, s := range shapes {
-		var plain, ours, held []float64
+		var plain, ours, held, same []float64
 		for range repetitions {
 			template, rate := b.rate(s, false)
 			ours = append(ours, rate)
 			_, rate = b.rate(s, true)
 			held = append(held, rate)
 			plain = append(plain, b.plain(template))
+			same = append(same, b.same(s, template))
 		}
-		p, o, h := median(plain), median(ours), median(held)
-		table.row(s, pods(p), pods(o), fmt.Sprintf("%.2f", o/p), pods(h), fmt.Sprintf("%.2f", h/p))
+		p, o, h, e := median(plain), median(ours), median(held), median(same)
+		table.row(s, pods(p), pods(o), fmt.Sprintf("%.2f", o/p), pods(h), fmt.Sprintf("%.2f", h/p), pods(e), fmt.Sprintf("%.2f", o/e))
 	}
 	t.Log("pods made, medians of 3\n" + table.String())
 }

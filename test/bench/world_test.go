@@ -6,6 +6,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -98,6 +99,8 @@ func (b *bench) grant() {
 	if err := yaml.Unmarshal(text, role); err != nil {
 		b.t.Fatal(err)
 	}
+	// The plain client is of the group too, and makes jobs to compare with.
+	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{v1alpha1.Group}, Resources: []string{"trainingjobs"}, Verbs: []string{"create"}})
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
@@ -137,8 +140,30 @@ func (b *bench) rate(s shape, held bool) ([]corev1.Pod, float64) {
 func (b *bench) plain(like []corev1.Pod) float64 {
 	b.t.Helper()
 	b.settle(3)
+	return b.copies(b.server.Namespace(b.t), like, time.Now())
+}
+
+// same makes the same pods with a plain client, and before them the jobs, which nobody runs, and their Services.
+func (b *bench) same(s shape, like []corev1.Pod) float64 {
+	b.t.Helper()
+	b.settle(3)
 	ns := b.server.Namespace(b.t)
 	began := time.Now()
+	b.parallel(s.jobs, func(ctx context.Context, i int) error {
+		j := job(ns, i, s.pods)
+		j.Spec.ManagedBy = "example.com/nobody"
+		service := &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: j.Name},
+			Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: map[string]string{"job": j.Name}},
+		}
+		return errors.Join(b.plainClient.Create(ctx, j), b.plainClient.Create(ctx, service))
+	})
+	return b.copies(ns, like, began)
+}
+
+// copies makes copies of pods and returns how many in a second since the beginning.
+func (b *bench) copies(ns string, like []corev1.Pod, began time.Time) float64 {
+	b.t.Helper()
 	b.parallel(len(like), func(ctx context.Context, i int) error {
 		p := like[i].DeepCopy()
 		p.ObjectMeta = metav1.ObjectMeta{Name: p.Name, Namespace: ns, Labels: p.Labels}
