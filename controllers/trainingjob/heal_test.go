@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -158,7 +159,10 @@ func TestOnlyTheLastNodesAreRemembered(t *testing.T) {
 
 func TestNothingIsHeldAgainstANodeWhenHealingIsOff(t *testing.T) {
 	s := &state{job: &v1alpha1.TrainingJob{}, world: World{Healing: health.Policy{Off: true}}}
-	s.blameRejection("gpu-1")
+	p := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "gpu-1"}}
+	for range health.Enough {
+		s.blame(failure{replica: replica{Member: framework.Member{Role: &framework.Role{}}, pod: p}, cause: &v1alpha1.Failure{Reason: "OutOfcpu"}})
+	}
 	if nodes := s.job.Status.Nodes; len(nodes) != 0 {
 		t.Errorf("recorded %+v", nodes)
 	}

@@ -86,6 +86,8 @@ type Evidence struct {
 	Containers []corev1.ContainerStatus
 	// Outage is true while so many nodes do not answer that it is likelier the control plane that is deaf: their pods may well run.
 	Outage bool
+	// Devices are the ids of devices that failed on the node before, as Broken tells them.
+	Devices []string
 	// Rejections is how many pods the node turned away.
 	Rejections int32
 }
@@ -100,7 +102,7 @@ type Judgement struct {
 }
 
 // questions are asked in order: the first that finds a node bad is its judgement, or else the first that finds it suspect.
-var questions = []func(Evidence, Policy, time.Time) Judgement{silence, conditions, taints, devices, rejections}
+var questions = []func(Evidence, Policy, time.Time) Judgement{silence, conditions, taints, devices, failures, rejections}
 
 // Judge weighs the evidence.
 func Judge(e Evidence, p Policy, now time.Time) Judgement {
@@ -203,6 +205,37 @@ func devices(e Evidence, _ Policy, _ time.Time) Judgement {
 		}
 	}
 	return Judgement{}
+}
+
+// Broken are the ids of the devices of containers that their kubelet calls unhealthy, in order. Two containers may be given one
+// device: what tells the shares of it apart, as in GPU-1::0, is no part of its id.
+func Broken(containers []corev1.ContainerStatus) []string {
+	var found []string
+	for _, c := range containers {
+		for _, resource := range c.AllocatedResourcesStatus {
+			for _, d := range resource.Resources {
+				if d.Health == corev1.ResourceHealthStatusUnhealthy {
+					id, _, _ := strings.Cut(string(d.ResourceID), "::")
+					found = append(found, id)
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// failures: devices failed on the node. The kubelet gives a device that is unhealthy to nobody, so that the node may well do with
+// what is left: one device is not the node.
+func failures(e Evidence, _ Policy, _ time.Time) Judgement {
+	switch n := len(e.Devices); n {
+	case 0:
+		return Judgement{}
+	case 1:
+		return Judgement{Verdict: Suspect, Kind: DeviceUnhealthy, Evidence: fmt.Sprintf("device %s was unhealthy", e.Devices[0])}
+	default:
+		return Judgement{Verdict: Bad, Kind: DeviceUnhealthy, Evidence: fmt.Sprintf("devices %s and %s were unhealthy", e.Devices[n-2], e.Devices[n-1])}
+	}
 }
 
 // rejections: the node lets no pod in.

@@ -4,6 +4,7 @@
 package health
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -79,6 +80,8 @@ func TestJudge(t *testing.T) {
 		},
 		"an unhealthy device":   {Evidence{Containers: device("Unhealthy", "ECC")}, Judgement{Bad, DeviceUnhealthy, "device GPU-1 (nvidia.com/gpu) of container main is unhealthy: ECC", 0}},
 		"a device nobody knows": {Evidence{Containers: device("Unknown", "")}, Judgement{Verdict: Healthy}},
+		"a device that failed":  {Evidence{Devices: []string{"GPU-1"}, Rejections: 1}, Judgement{Suspect, DeviceUnhealthy, "device GPU-1 was unhealthy", 0}},
+		"devices that failed":   {Evidence{Devices: []string{"GPU-1", "GPU-2"}}, Judgement{Bad, DeviceUnhealthy, "devices GPU-1 and GPU-2 were unhealthy", 0}},
 		"a pod turned away":     {Evidence{Rejections: 1}, Judgement{Suspect, AdmissionFailures, "it turned away a pod that was placed there", 0}},
 		"pods turned away":      {Evidence{Rejections: 3}, Judgement{Bad, AdmissionFailures, "it turned away 3 pods or more that were placed there", 0}},
 	} {
@@ -87,6 +90,14 @@ func TestJudge(t *testing.T) {
 				t.Errorf("Judge (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestTheSharesOfADeviceAreOneDevice(t *testing.T) {
+	containers := append(device("Unhealthy", ""), device("Unhealthy", "")...)
+	containers[0].AllocatedResourcesStatus[0].Resources[0].ResourceID = "GPU-1::1"
+	if got := Broken(append(containers, device("Healthy", "")...)); !slices.Equal(got, []string{"GPU-1"}) {
+		t.Errorf("broken are %v", got)
 	}
 }
 
