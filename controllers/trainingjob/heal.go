@@ -42,11 +42,20 @@ func (s *state) judge(r replica) health.Judgement {
 	if r.pod == nil || r.pod.Spec.NodeName == "" {
 		return health.Judgement{Verdict: health.Healthy}
 	}
-	e := health.Evidence{
-		Node: s.nodes[r.pod.Spec.NodeName], Tolerations: r.Role.Template.Spec.Tolerations, Containers: allStatuses(r.pod),
-		Outage: s.world.Outage,
+	e := health.Evidence{Node: s.nodes[r.pod.Spec.NodeName], Containers: allStatuses(r.pod), Outage: s.world.Outage}
+	if e.Node != nil {
+		e.Tolerations = s.tolerations(r)
 	}
 	return health.Judge(e, s.world.Healing, s.now)
+}
+
+// tolerations are those that a pod was made with: the template's, and those of the role's Accelerator and of the flavor that its queue
+// gave it. The pod's own are more: admission lets every pod tolerate for a while that its node does not answer.
+func (s *state) tolerations(r replica) []corev1.Toleration {
+	p := pod(r.Member, r.of)
+	giveDevices(s, r.Member, p)
+	place(s, r.Member, p)
+	return p.Spec.Tolerations
 }
 
 // displaced is why the pod of a replica has to leave its node, if it has to. One that has ended well need not.
