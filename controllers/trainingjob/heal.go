@@ -58,9 +58,9 @@ func (s *state) tolerations(r replica) []corev1.Toleration {
 	return p.Spec.Tolerations
 }
 
-// displaced is why the pod of a replica has to leave its node, if it has to. One that has ended well need not.
+// displaced is why the pod of a replica has to leave its node, if it has to. One that is over need not.
 func (s *state) displaced(r replica) (*v1alpha1.Failure, bool) {
-	if s.halted() || !r.current() || r.succeeded() {
+	if s.halted() || !r.current() || r.succeeded() || s.givenUp(r) {
 		return nil, false
 	}
 	if name, healed := s.healed(r.pod); healed {
@@ -71,6 +71,14 @@ func (s *state) displaced(r replica) (*v1alpha1.Failure, bool) {
 		return nil, false
 	}
 	return s.departure(r, j.Kind, fmt.Sprintf("node %s: %s", r.pod.Spec.NodeName, j.Evidence)), true
+}
+
+// givenUp is true for a replica that failed for good in a role that goes on without it: whatever becomes of its node later, it is over.
+func (s *state) givenUp(r replica) bool {
+	if !r.failed() || !s.layout.Spares(r.Role.Name) {
+		return false
+	}
+	return !s.replaced(failure{replica: r, cause: explain(r.pod, r.Role.MainName()), lost: lost(r.pod)})
 }
 
 func (s *state) departure(r replica, reason, message string) *v1alpha1.Failure {

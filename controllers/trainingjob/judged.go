@@ -83,15 +83,15 @@ func (s *state) doubted() []string {
 	return all
 }
 
-// judgeNodes brings status.nodes up to date: what no longer counts is dropped, and what failed here is held against the node it
-// failed on.
+// judgeNodes brings status.nodes up to date: what no longer counts is dropped, and what was lost here is held against the node it
+// was lost on.
 func (s *state) judgeNodes() {
 	s.job.Status.Nodes = s.grudges()
 	if s.halted() {
 		return
 	}
 	for _, f := range s.failures {
-		if f.replica.pod != nil && f.replica.pod.Spec.NodeName != "" {
+		if f.lost && f.replica.pod != nil && f.replica.pod.Spec.NodeName != "" {
 			s.blame(f)
 		}
 	}
