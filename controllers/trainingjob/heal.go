@@ -42,7 +42,7 @@ func (s *state) judge(r replica) health.Judgement {
 	if r.pod == nil || r.pod.Spec.NodeName == "" {
 		return health.Judgement{Verdict: health.Healthy}
 	}
-	e := health.Evidence{Node: s.nodes[r.pod.Spec.NodeName], Containers: allStatuses(r.pod), Outage: s.world.Outage}
+	e := health.Evidence{Node: s.nodes[r.pod.Spec.NodeName], Containers: allStatuses(r.pod), Common: s.world.Common}
 	if e.Node != nil {
 		e.Tolerations = s.tolerations(r)
 	}
@@ -133,6 +133,21 @@ func (s *state) healed(p *corev1.Pod) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// inCommon says what most nodes show, the job's among them, and that no pod leaves its node for it.
+func (s *state) inCommon() string {
+	for _, r := range s.replicas {
+		if len(s.world.Common) == 0 || !r.current() || s.judge(r).Verdict != health.Suspect {
+			continue
+		}
+		for _, sign := range health.Signs(s.nodes[r.pod.Spec.NodeName], s.world.Healing) {
+			if slices.Contains(s.world.Common, sign) {
+				return fmt.Sprintf(" Most nodes of the cluster %s: no pod leaves its node for that.", sign)
+			}
+		}
+	}
+	return ""
 }
 
 // untilJudged is how long until time alone changes what is thought of a node.

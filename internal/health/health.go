@@ -9,6 +9,7 @@ package health
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -84,8 +85,8 @@ type Evidence struct {
 	Tolerations []corev1.Toleration
 	// Containers are the statuses of the pod's containers, which tell of its devices.
 	Containers []corev1.ContainerStatus
-	// Outage is true while so many nodes do not answer that it is likelier the control plane that is deaf: their pods may well run.
-	Outage bool
+	// Common are the signs that most nodes show, as Common tells them.
+	Common []string
 	// Devices are the ids of devices that failed on the node before, as Broken tells them.
 	Devices []string
 	// Rejections is how many pods the node turned away.
@@ -136,22 +137,20 @@ func silence(e Evidence, p Policy, now time.Time) Judgement {
 			continue
 		}
 		j := Judgement{Verdict: Bad, Kind: state.kind, Evidence: "it " + state.words}
-		switch left := c.LastTransitionTime.Add(p.NotReadyAfter).Sub(now); {
-		case left > 0:
+		if left := c.LastTransitionTime.Add(p.NotReadyAfter).Sub(now); left > 0 {
 			j.Verdict, j.Due = Suspect, left
-		case e.Outage:
-			// Nobody tells that it is over: who waits for that looks again.
-			j.Verdict, j.Due = Suspect, p.NotReadyAfter
+			return j
 		}
-		return j
+		return e.unlessCommon(j, signSilence, p)
 	}
 	return Judgement{}
 }
 
 // conditions: somebody watches the node and says in a condition that it is broken.
 func conditions(e Evidence, p Policy, _ time.Time) Judgement {
+	var found Judgement
 	for _, c := range conditionsOf(e.Node) {
-		if !slices.ContainsFunc(p.Conditions, func(listed string) bool { return matchesCondition(listed, c) }) {
+		if !p.lists(c) {
 			continue
 		}
 		words := fmt.Sprintf("condition %s is %s", c.Type, c.Status)
@@ -161,9 +160,25 @@ func conditions(e Evidence, p Policy, _ time.Time) Judgement {
 		if c.Message != "" {
 			words += ": " + c.Message
 		}
-		return Judgement{Verdict: Bad, Kind: NodeCondition, Evidence: words}
+		found = e.unlessCommon(Judgement{Verdict: Bad, Kind: NodeCondition, Evidence: words}, signCondition(c), p)
+		if found.Verdict == Bad {
+			return found
+		}
 	}
-	return Judgement{}
+	return found
+}
+
+// lists is true for a condition that makes a node bad.
+func (p Policy) lists(c corev1.NodeCondition) bool {
+	return slices.ContainsFunc(p.Conditions, func(listed string) bool { return matchesCondition(listed, c) })
+}
+
+// marks is true for a taint that makes a node bad.
+func (p Policy) marks(t corev1.Taint) bool {
+	return t.Effect != corev1.TaintEffectPreferNoSchedule && slices.ContainsFunc(p.Taints, func(listed string) bool {
+		matched, err := path.Match(listed, t.Key)
+		return err == nil && matched
+	})
 }
 
 func matchesCondition(listed string, c corev1.NodeCondition) bool {
@@ -177,15 +192,17 @@ func taints(e Evidence, p Policy, _ time.Time) Judgement {
 	if e.Node == nil {
 		return Judgement{}
 	}
+	var found Judgement
 	for _, t := range e.Node.Spec.Taints {
-		if t.Effect == corev1.TaintEffectPreferNoSchedule || tolerates(e.Tolerations, t) {
+		if !p.marks(t) || tolerates(e.Tolerations, t) {
 			continue
 		}
-		if slices.ContainsFunc(p.Taints, func(listed string) bool { matched, err := path.Match(listed, t.Key); return err == nil && matched }) {
-			return Judgement{Verdict: Bad, Kind: NodeTaint, Evidence: "taint " + t.ToString()}
+		found = e.unlessCommon(Judgement{Verdict: Bad, Kind: NodeTaint, Evidence: "taint " + t.ToString()}, signTaint(t), p)
+		if found.Verdict == Bad {
+			return found
 		}
 	}
-	return Judgement{}
+	return found
 }
 
 // devices: the kubelet says that a device the pod was given does not work.
@@ -273,8 +290,55 @@ func Silent(n *corev1.Node) bool {
 	})
 }
 
-// Outage is true when more than half of the nodes, and more than one, are silent.
-func Outage(silent, all int) bool { return silent > 1 && 2*silent > all }
+// Signs are what a node can be held bad for, in words that go on from "most nodes".
+const signSilence = "do not answer or are not ready"
+
+func signCondition(c corev1.NodeCondition) string {
+	return fmt.Sprintf("have the condition %s=%s", c.Type, c.Status)
+}
+
+func signTaint(t corev1.Taint) string { return "have the taint " + t.Key }
+
+// Signs are those that a node shows.
+func Signs(n *corev1.Node, p Policy) []string {
+	var all []string
+	if Silent(n) {
+		all = append(all, signSilence)
+	}
+	for _, c := range conditionsOf(n) {
+		if p.lists(c) {
+			all = append(all, signCondition(c))
+		}
+	}
+	for _, t := range n.Spec.Taints {
+		if p.marks(t) {
+			all = append(all, signTaint(t))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Common are the signs that more than half of all nodes show, and more than one. They are likelier the fault of who tells of them:
+// a control plane that is deaf, a monitor that was just rolled out. The pods of such nodes may well run.
+func Common(unwell []corev1.Node, all int, p Policy) []string {
+	show := map[string]int{}
+	for i := range unwell {
+		for _, sign := range Signs(&unwell[i], p) {
+			show[sign]++
+		}
+	}
+	maps.DeleteFunc(show, func(_ string, n int) bool { return n < 2 || 2*n <= all })
+	return slices.Sorted(maps.Keys(show))
+}
+
+// unlessCommon makes a node suspect that is bad for what most nodes show. Nobody tells that this is over: who waits for it looks again.
+func (e Evidence) unlessCommon(j Judgement, sign string, p Policy) Judgement {
+	if slices.Contains(e.Common, sign) {
+		j.Verdict, j.Due = Suspect, p.NotReadyAfter
+	}
+	return j
+}
 
 // Same is true when two states of a node are judged alike by any pod and at any time: what changes between them, such as the
 // heartbeats of its kubelet, need not wake anybody.
@@ -287,7 +351,7 @@ func facts(n *corev1.Node, p Policy) []string {
 		if c.Type == corev1.NodeReady {
 			all = append(all, string(c.Status))
 		}
-		if slices.ContainsFunc(p.Conditions, func(listed string) bool { return matchesCondition(listed, c) }) {
+		if p.lists(c) {
 			all = append(all, string(c.Type))
 		}
 	}
