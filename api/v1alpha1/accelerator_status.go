@@ -85,6 +85,12 @@ type AcceleratorStatus struct {
 	// +optional
 	Unhealthy *int32 `json:"unhealthy,omitempty"`
 
+	// takenNodes is the number of nodes with pods that named this Accelerator and share its devices within their Profile only: pods of
+	// other Profiles are kept away from them.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	TakenNodes int32 `json:"takenNodes,omitempty"`
+
 	// largestGang is the largest set of pods that fits now, as far as devices go.
 	// +optional
 	LargestGang *LargestGang `json:"largestGang,omitempty"`

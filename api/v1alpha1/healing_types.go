@@ -27,7 +27,8 @@ type JudgedNode struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// verdict is Bad for a node that new pods are kept away from, and Suspect for one that turned pods away once or twice.
+	// verdict is Bad for a node that new pods are kept away from, and Suspect for one that turned pods away once or twice or of which
+	// one device failed: new pods prefer other nodes then.
 	// +required
 	Verdict NodeVerdict `json:"verdict,omitempty"`
 
@@ -51,6 +52,15 @@ type JudgedNode struct {
 	// is healthy again.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
+
+	// devices are the ids of devices of the node that failed under pods of the job, the first sixteen. One makes the node Suspect, two
+	// make it Bad.
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +listType=set
+	// +optional
+	Devices []string `json:"devices,omitempty"`
 
 	// rejections is how often the node turned pods of the job away.
 	// +kubebuilder:validation:Minimum=0

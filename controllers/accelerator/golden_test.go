@@ -22,6 +22,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/accelerator"
 	"github.com/millrace-ml/millrace/internal/envtest"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 var update = flag.Bool("update", false, "write the want files instead of comparing with them")
@@ -66,6 +67,8 @@ type podInShort struct {
 	Init      int64           `json:"init"`
 	Phase     corev1.PodPhase `json:"phase"`
 	Broken    int             `json:"broken"`
+	// Named is the Accelerator that the pod asked for, empty for one that asked for the resource itself.
+	Named string `json:"named"`
 }
 
 func TestReports(t *testing.T) {
@@ -171,7 +174,7 @@ func (p podInShort) pod(name corev1.ResourceName) corev1.Pod {
 	asking := func(n int64) corev1.Container {
 		return corev1.Container{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{name: quantity(n)}}}
 	}
-	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace}}
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Labels: map[string]string{names.Accelerator: p.Named}}}
 	pod.Spec = corev1.PodSpec{NodeName: p.Node, Containers: []corev1.Container{asking(p.Devices)}}
 	if p.Init > 0 {
 		pod.Spec.InitContainers = []corev1.Container{asking(p.Init)}

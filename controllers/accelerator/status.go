@@ -44,7 +44,7 @@ func count(a *v1alpha1.Accelerator, w World, nodes []*corev1.Node) ([]accelerato
 	if a.Spec.DeviceClass != nil {
 		return accelerator.DeviceSupplies(a, nodes, w.Devices), accelerator.ClaimUses(w.Devices, w.Claims)
 	}
-	return accelerator.Supplies(a, nodes), accelerator.Uses(a.Spec.Resource, w.Pods)
+	return accelerator.Supplies(a, nodes), accelerator.Uses(a, w.Pods)
 }
 
 // stall says what only a change by somebody can mend. Nothing is known of the devices then.
@@ -125,5 +125,6 @@ func canWait(before, after *v1alpha1.Accelerator) bool {
 	}
 	return before.Status.ObservedGeneration == after.Status.ObservedGeneration &&
 		slices.EqualFunc(before.Status.Conditions, after.Status.Conditions, same) &&
+		before.Status.TakenNodes == after.Status.TakenNodes &&
 		equality.Semantic.DeepEqual(before.Status.Shapes, after.Status.Shapes)
 }

@@ -45,8 +45,8 @@ type golden struct {
 	Kueue *kueue.World `json:"kueue"`
 	// Nodes are those that are not healthy.
 	Nodes []corev1.Node `json:"nodes"`
-	// Outage is true while most nodes do not answer.
-	Outage bool `json:"outage"`
+	// Common is what most nodes show.
+	Common []string `json:"common"`
 	// Tainted are rules that taint devices.
 	Tainted []DeviceTaint `json:"tainted"`
 }
@@ -119,7 +119,7 @@ func run(t *testing.T, file string) []byte {
 	prepare(&c.Job)
 	world := c.world(&c.Job)
 	world.Silent, world.Accelerators = c.Silent, c.Accelerators
-	world.Nodes, world.Healing, world.Outage, world.DeviceTaints = c.Nodes, health.Default(), c.Outage, c.Tainted
+	world.Nodes, world.Healing, world.Common, world.DeviceTaints = c.Nodes, health.Default(), c.Common, c.Tainted
 	if c.Kueue != nil {
 		world.Served, world.Queue = append(world.Served, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind), *c.Kueue
 	}

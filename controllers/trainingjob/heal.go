@@ -21,8 +21,7 @@ import (
 )
 
 const (
-	// maxNodes is the schema's bound on status.nodes, maxNamed how many of them a message names.
-	maxNodes = 64
+	// maxNamed is how many avoided nodes a message names.
 	maxNamed = 3
 	// reasonNodeHealed is the reason of a failure that is a pod for which no node is left but one that it avoids for no reason any more.
 	reasonNodeHealed = "NodeHealed"
@@ -38,24 +37,30 @@ var unwell = map[string]string{
 	health.DeviceTaint:     v1alpha1.ReasonDeviceUnhealthy,
 }
 
-// refusals are the words, or their beginnings, with which a kubelet turns away a pod that the scheduler gave it.
-var refusals = []string{"OutOf", "TopologyAffinityError", "UnexpectedAdmissionError"}
-
 // judge is what the pod of a replica makes of its node.
 func (s *state) judge(r replica) health.Judgement {
 	if r.pod == nil || r.pod.Spec.NodeName == "" {
 		return health.Judgement{Verdict: health.Healthy}
 	}
-	e := health.Evidence{
-		Node: s.nodes[r.pod.Spec.NodeName], Tolerations: r.Role.Template.Spec.Tolerations, Containers: allStatuses(r.pod),
-		Outage: s.world.Outage,
+	e := health.Evidence{Node: s.nodes[r.pod.Spec.NodeName], Containers: allStatuses(r.pod), Common: s.world.Common}
+	if e.Node != nil {
+		e.Tolerations = s.tolerations(r)
 	}
 	return health.Judge(e, s.world.Healing, s.now)
 }
 
-// displaced is why the pod of a replica has to leave its node, if it has to. One that has ended well need not.
+// tolerations are those that a pod was made with: the template's, and those of the role's Accelerator and of the flavor that its queue
+// gave it. The pod's own are more: admission lets every pod tolerate for a while that its node does not answer.
+func (s *state) tolerations(r replica) []corev1.Toleration {
+	p := pod(r.Member, r.of)
+	giveDevices(s, r.Member, p)
+	place(s, r.Member, p)
+	return p.Spec.Tolerations
+}
+
+// displaced is why the pod of a replica has to leave its node, if it has to. One that is over need not.
 func (s *state) displaced(r replica) (*v1alpha1.Failure, bool) {
-	if s.halted() || !r.current() || r.succeeded() {
+	if s.halted() || !r.current() || r.succeeded() || s.givenUp(r) {
 		return nil, false
 	}
 	if name, healed := s.healed(r.pod); healed {
@@ -66,6 +71,14 @@ func (s *state) displaced(r replica) (*v1alpha1.Failure, bool) {
 		return nil, false
 	}
 	return s.departure(r, j.Kind, fmt.Sprintf("node %s: %s", r.pod.Spec.NodeName, j.Evidence)), true
+}
+
+// givenUp is true for a replica that failed for good in a role that goes on without it: whatever becomes of its node later, it is over.
+func (s *state) givenUp(r replica) bool {
+	if !r.failed() || !s.layout.Spares(r.Role.Name) {
+		return false
+	}
+	return !s.replaced(failure{replica: r, cause: explain(r.pod, r.Role.MainName()), lost: lost(r.pod)})
 }
 
 func (s *state) departure(r replica, reason, message string) *v1alpha1.Failure {
@@ -122,24 +135,19 @@ func (s *state) healed(p *corev1.Pod) (string, bool) {
 	return "", false
 }
 
-// avoided are the nodes that new pods are kept away from.
-func (s *state) avoided() []v1alpha1.JudgedNode {
-	var all []v1alpha1.JudgedNode
-	for _, n := range s.job.Status.Nodes {
-		if n.Verdict == v1alpha1.NodeBad && s.holds(n) {
-			all = append(all, n)
+// inCommon says what most nodes show, the job's among them, and that no pod leaves its node for it.
+func (s *state) inCommon() string {
+	for _, r := range s.replicas {
+		if len(s.world.Common) == 0 || !r.current() || s.judge(r).Verdict != health.Suspect {
+			continue
+		}
+		for _, sign := range health.Signs(s.nodes[r.pod.Spec.NodeName], s.world.Healing) {
+			if slices.Contains(s.world.Common, sign) {
+				return fmt.Sprintf(" Most nodes of the cluster %s: no pod leaves its node for that.", sign)
+			}
 		}
 	}
-	return all
-}
-
-// holds is true while what was recorded of a node is still so.
-func (s *state) holds(n v1alpha1.JudgedNode) bool {
-	if n.Until != nil {
-		return s.now.Before(n.Until.Time)
-	}
-	node := s.nodes[n.Name]
-	return node != nil && health.Judge(health.Evidence{Node: node}, s.world.Healing, s.now).Verdict != health.Healthy
+	return ""
 }
 
 // untilJudged is how long until time alone changes what is thought of a node.
@@ -158,88 +166,6 @@ func (s *state) untilJudged() time.Duration {
 	return next
 }
 
-// judgeNodes brings status.nodes up to date: what failed here is held against the node it failed on, and what no longer holds is
-// dropped.
-func (s *state) judgeNodes() {
-	s.job.Status.Nodes = slices.DeleteFunc(s.job.Status.Nodes, func(n v1alpha1.JudgedNode) bool { return !s.holds(n) })
-	if len(s.job.Status.Nodes) == 0 {
-		s.job.Status.Nodes = nil
-	}
-	if s.halted() {
-		return
-	}
-	for _, f := range s.failures {
-		if f.replica.pod == nil || f.replica.pod.Spec.NodeName == "" {
-			continue
-		}
-		if s.turnedDown(f) {
-			s.blameRejection(f.replica.pod.Spec.NodeName)
-		} else if j := s.judge(f.replica); j.Verdict == health.Bad {
-			s.blame(f.replica.pod.Spec.NodeName, j)
-		}
-	}
-}
-
-// turnedDown is true for a pod that its kubelet did not let in.
-func (s *state) turnedDown(f failure) bool {
-	return slices.ContainsFunc(refusals, func(known string) bool { return strings.HasPrefix(f.cause.Reason, known) })
-}
-
-// blame records that a node is bad. What was seen on a pod is gone with the pod, so that it is held against the node for a while.
-func (s *state) blame(node string, j health.Judgement) {
-	entry := v1alpha1.JudgedNode{Name: node, Verdict: v1alpha1.NodeBad, Reason: j.Kind, Evidence: clip(j.Evidence, 512), Since: s.stamp()}
-	if j.Kind == health.DeviceUnhealthy {
-		entry.Until = s.forgiveness()
-		if !s.failsAgain(entry) {
-			entry.Verdict = v1alpha1.NodeSuspect
-		}
-	}
-	s.setNode(entry)
-}
-
-// failsAgain is true for a node of which a device failed before. The kubelet gives a device that is unhealthy to nobody, so that the
-// node may well do with what is left: one device is not the node.
-func (s *state) failsAgain(entry v1alpha1.JudgedNode) bool {
-	return slices.ContainsFunc(s.job.Status.Nodes, func(n v1alpha1.JudgedNode) bool {
-		again := n.Verdict == v1alpha1.NodeBad || n.Evidence != entry.Evidence || !n.Since.Equal(entry.Since)
-		return n.Name == entry.Name && n.Reason == health.DeviceUnhealthy && again
-	})
-}
-
-// blameRejection counts that a node turned a pod away, and records what that makes of it.
-func (s *state) blameRejection(node string) {
-	entry := v1alpha1.JudgedNode{Name: node, Since: s.stamp()}
-	for _, n := range s.job.Status.Nodes {
-		if n.Name == node {
-			entry = n
-		}
-	}
-	if entry.Verdict == v1alpha1.NodeBad && entry.Rejections == 0 {
-		return // it is avoided for something worse
-	}
-	entry.Rejections++
-	j := health.Judge(health.Evidence{Rejections: entry.Rejections}, s.world.Healing, s.now)
-	if j.Verdict == health.Healthy {
-		return
-	}
-	entry.Verdict, entry.Reason, entry.Evidence, entry.Until = v1alpha1.NodeVerdict(j.Verdict), j.Kind, j.Evidence, s.forgiveness()
-	s.setNode(entry)
-}
-
-func (s *state) forgiveness() *metav1.Time {
-	return new(metav1.NewTime(s.now.Add(s.world.Healing.AvoidFor).Truncate(time.Second)))
-}
-
-// setNode records a node; of too many the oldest is forgotten.
-func (s *state) setNode(entry v1alpha1.JudgedNode) {
-	st := &s.job.Status
-	st.Nodes = slices.DeleteFunc(st.Nodes, func(n v1alpha1.JudgedNode) bool { return n.Name == entry.Name })
-	if len(st.Nodes) >= maxNodes {
-		st.Nodes = st.Nodes[1:]
-	}
-	st.Nodes = append(st.Nodes, entry)
-}
-
 // avoiding adds to what the scheduler says which nodes new pods are kept away from, and why.
 func (s *state) avoiding(message string) string {
 	avoided := s.avoided()
@@ -255,18 +181,6 @@ func (s *state) avoiding(message string) string {
 		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
 	return strings.TrimSuffix(message, ".") + ". The job keeps away from " + strings.Join(parts, ", ") + ": see status.nodes."
-}
-
-// doubted are the nodes of which a device failed: new pods prefer others.
-func (s *state) doubted() []string {
-	var all []string
-	for _, n := range s.job.Status.Nodes {
-		if n.Verdict == v1alpha1.NodeSuspect && n.Reason == health.DeviceUnhealthy && s.holds(n) {
-			all = append(all, n.Name)
-		}
-	}
-	slices.Sort(all)
-	return all
 }
 
 // avoid keeps a new pod away from the nodes that are judged bad. By name: the label of a host's name may be another's.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -45,6 +46,36 @@ func (b *bench) remove(name string) {
 	}
 }
 
+// breakDevice lets the kubelet say that a device of a pod is unhealthy.
+func (b *bench) breakDevice(pod, device string) {
+	b.t.Helper()
+	victim := b.pod(pod)
+	victim.Status.ContainerStatuses[0].AllocatedResourcesStatus = []corev1.ResourceStatus{{
+		Name: "example.com/gpu", Resources: []corev1.ResourceHealth{{ResourceID: corev1.ResourceID(device), Health: corev1.ResourceHealthStatusUnhealthy}},
+	}}
+	if err := b.Status().Update(b.t.Context(), victim); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// losesDevice plays that a pod on a node loses a device: it has to leave. Its replacement is returned.
+func (b *bench) losesDevice(pod, node, device string) *corev1.Pod {
+	b.t.Helper()
+	b.place(pod, node)
+	b.play(corev1.PodRunning)
+	b.settle("digits")
+	b.breakDevice(pod, device)
+	b.settle("digits")
+	if b.pod(pod).DeletionTimestamp == nil {
+		b.t.Fatalf("the pod stays with device %s", device)
+	}
+	b.want(v1alpha1.ConditionRestarting, yes, v1alpha1.ReasonDeviceUnhealthy)
+	b.remove(pod)
+	b.clock.SetTime(b.clock.Now().Add(time.Minute))
+	b.settle("digits")
+	return b.pod(pod)
+}
+
 func TestAPodLeavesADeviceThatTurnsUnhealthy(t *testing.T) {
 	b := newBench(t)
 	b.create(func(j *v1alpha1.TrainingJob) {
@@ -52,29 +83,23 @@ func TestAPodLeavesADeviceThatTurnsUnhealthy(t *testing.T) {
 		j.Spec.Roles[1].Template.Spec.Containers[0].Resources = corev1.ResourceRequirements{Limits: gpu, Requests: gpu}
 	})
 	b.settle("digits")
-	b.place("digits-worker-1", "gpu-9")
-	b.play(corev1.PodRunning)
-	b.settle("digits")
-	victim := b.pod("digits-worker-1")
-	victim.Status.ContainerStatuses[0].AllocatedResourcesStatus = []corev1.ResourceStatus{{
-		Name: "example.com/gpu", Resources: []corev1.ResourceHealth{{ResourceID: "GPU-1", Health: corev1.ResourceHealthStatusUnhealthy}},
-	}}
-	if err := b.Status().Update(t.Context(), victim); err != nil {
-		t.Fatal(err)
+	anew := b.losesDevice("digits-worker-1", "gpu-9", "GPU-1")
+	if anew.Annotations[names.Avoids] != "" || anew.Labels[names.Attempt] != "1" {
+		t.Errorf("after one device the new pod avoids %q in attempt %s", anew.Annotations[names.Avoids], anew.Labels[names.Attempt])
 	}
-	b.settle("digits")
-	if b.pod("digits-worker-1").DeletionTimestamp == nil {
-		t.Fatal("the pod stays with its device")
+	if a := anew.Spec.Affinity; a == nil || a.NodeAffinity == nil || len(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution) != 1 {
+		t.Errorf("after one device the new pod prefers no other node: %+v", a)
 	}
-	b.want(v1alpha1.ConditionRestarting, yes, v1alpha1.ReasonDeviceUnhealthy)
-	b.remove("digits-worker-1")
-	b.settle("digits")
-	anew := b.pod("digits-worker-1")
-	if anew.Annotations[names.Avoids] != "gpu-9" || anew.Labels[names.Attempt] != "1" {
-		t.Errorf("the new pod avoids %q in attempt %s", anew.Annotations[names.Avoids], anew.Labels[names.Attempt])
+	job := b.job("digits")
+	if len(job.Status.Restarts) != 1 || job.Status.Restarts[0].Count != 0 || len(job.Status.Nodes) != 1 || job.Status.Nodes[0].Verdict != v1alpha1.NodeSuspect {
+		t.Errorf("after one device restarts %+v, nodes %+v", job.Status.Restarts, job.Status.Nodes)
 	}
-	if job := b.job("digits"); len(job.Status.Restarts) != 1 || job.Status.Restarts[0].Count != 0 || len(job.Status.Nodes) != 1 {
-		t.Errorf("restarts %+v, nodes %+v", job.Status.Restarts, job.Status.Nodes)
+	anew = b.losesDevice("digits-worker-1", "gpu-9", "GPU-2")
+	if anew.Annotations[names.Avoids] != "gpu-9" || anew.Labels[names.Attempt] != "2" {
+		t.Errorf("after two devices the new pod avoids %q in attempt %s", anew.Annotations[names.Avoids], anew.Labels[names.Attempt])
+	}
+	if nodes := b.job("digits").Status.Nodes; len(nodes) != 1 || nodes[0].Verdict != v1alpha1.NodeBad {
+		t.Errorf("after two devices nodes %+v", nodes)
 	}
 	b.play(corev1.PodRunning)
 	b.settle("digits")
@@ -134,7 +159,10 @@ func TestOnlyTheLastNodesAreRemembered(t *testing.T) {
 
 func TestNothingIsHeldAgainstANodeWhenHealingIsOff(t *testing.T) {
 	s := &state{job: &v1alpha1.TrainingJob{}, world: World{Healing: health.Policy{Off: true}}}
-	s.blameRejection("gpu-1")
+	p := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "gpu-1"}}
+	for range health.Enough {
+		s.blame(failure{replica: replica{Member: framework.Member{Role: &framework.Role{}}, pod: p}, cause: &v1alpha1.Failure{Reason: "OutOfcpu"}})
+	}
 	if nodes := s.job.Status.Nodes; len(nodes) != 0 {
 		t.Errorf("recorded %+v", nodes)
 	}

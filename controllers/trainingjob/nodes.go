@@ -37,15 +37,14 @@ func (w *World) observeNodes(ctx context.Context, c client.Reader) error {
 		return fmt.Errorf("reading nodes: %w", err)
 	}
 	w.Nodes = nodes.Items
-	silent := len(slices.DeleteFunc(slices.Clone(nodes.Items), func(n corev1.Node) bool { return !health.Silent(&n) }))
-	if silent < 2 {
-		return nil
+	if len(health.Common(w.Nodes, 0, w.Healing)) == 0 {
+		return nil // no two show the same
 	}
 	var all corev1.NodeList
 	if err := c.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("counting nodes: %w", err)
 	}
-	w.Outage = health.Outage(silent, len(all.Items))
+	w.Common = health.Common(w.Nodes, len(all.Items), w.Healing)
 	return nil
 }
 

@@ -164,7 +164,7 @@ func (s *state) restarting() metav1.Condition {
 			return c
 		}
 	}
-	return condition(kind, no, v1alpha1.ReasonNotRestarting, "Nothing that failed is being retried.")
+	return condition(kind, no, v1alpha1.ReasonNotRestarting, "Nothing that failed is being retried."+s.inCommon())
 }
 
 func (s *state) retrying(r replica) (metav1.Condition, bool) {

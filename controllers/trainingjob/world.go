@@ -42,8 +42,8 @@ type World struct {
 	// Nodes are those that are not healthy; Healing is what they are judged by.
 	Nodes   []corev1.Node
 	Healing health.Policy
-	// Outage is true while most nodes of the cluster do not answer.
-	Outage bool
+	// Common are the signs by which nodes are bad that most nodes of the cluster show.
+	Common []string
 	// DeviceTaints are those of rules, in their order by name, where a pod was taken from its device.
 	DeviceTaints []DeviceTaint
 	// Silent are the nodes of terminating pods that do not answer, or are gone.

@@ -43,19 +43,15 @@ func Nearest(all []v1alpha1.Accelerator, count int32) *v1alpha1.Accelerator {
 // Crowded names the Profiles that hold every node of an Accelerator whose devices are not shared across Profiles; none when a pod
 // of the namespace can be placed.
 func Crowded(a *v1alpha1.Accelerator, namespace string) []string {
-	if !Strict(a) || a.Status.Nodes == nil || *a.Status.Nodes == 0 {
+	if !Strict(a) || a.Status.Nodes == nil || *a.Status.Nodes == 0 || a.Status.TakenNodes < *a.Status.Nodes {
 		return nil
 	}
-	left, others := *a.Status.Nodes, []string(nil)
+	var others []string
 	for _, use := range a.Status.ByNamespace {
 		if Profile(use.Namespace) == Profile(namespace) {
 			return nil
 		}
-		left -= use.Nodes
 		others = append(others, Profile(use.Namespace))
-	}
-	if left > 0 {
-		return nil
 	}
 	slices.Sort(others)
 	return slices.Compact(others)

@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // Supply is the devices of a node, or of none where they hang on the network.
@@ -35,6 +36,8 @@ type Use struct {
 	Devices         int64
 	// Broken are those of them that the kubelet calls unhealthy.
 	Broken int64
+	// Takes is true of a pod that keeps pods of other Profiles off its node.
+	Takes bool
 }
 
 // Device is a device of a DeviceClass, as a ResourceSlice tells of it.
@@ -128,9 +131,10 @@ func tolerated(tolerations []corev1.Toleration, taint corev1.Taint) bool {
 	return slices.ContainsFunc(tolerations, func(t corev1.Toleration) bool { return t.ToleratesTaint(klog.Logger{}, &taint, false) })
 }
 
-// Uses are what pods hold of an extended resource.
-func Uses(name string, pods []corev1.Pod) []Use {
+// Uses are what pods hold of an Accelerator's extended resource.
+func Uses(a *v1alpha1.Accelerator, pods []corev1.Pod) []Use {
 	var found []Use
+	name, strict := a.Spec.Resource, Strict(a)
 	for i := range pods {
 		p := &pods[i]
 		if !Holds(p) {
@@ -138,7 +142,8 @@ func Uses(name string, pods []corev1.Pod) []Use {
 		}
 		asked := resource.PodRequests(p, resource.PodResourcesOptions{})[corev1.ResourceName(name)]
 		if n := asked.Value(); n > 0 {
-			found = append(found, Use{Node: p.Spec.NodeName, Namespace: p.Namespace, Devices: n, Broken: broken(p, name)})
+			takes := strict && p.Labels[names.Accelerator] == a.Name
+			found = append(found, Use{Node: p.Spec.NodeName, Namespace: p.Namespace, Devices: n, Broken: broken(p, name), Takes: takes})
 		}
 	}
 	return found

@@ -22,6 +22,7 @@ const (
 // held is what pods hold on a node, and which namespaces do.
 type held struct {
 	devices, broken int64
+	taken           bool
 	by              map[string]bool
 }
 
@@ -29,12 +30,15 @@ type held struct {
 func Tally(st *v1alpha1.AcceleratorStatus, supplies []Supply, uses []Use) {
 	on, namespaces := holders(supplies, uses)
 	var nodes, capacity, allocatable, inUse, free, unhealthy int64
-	st.UnhealthyNodes = nil
+	st.UnhealthyNodes, st.TakenNodes = nil, 0
 	for _, s := range supplies {
 		h := on[s.Node]
 		bad := max(s.Capacity-s.Allocatable, h.broken)
 		if s.Node != "" {
 			nodes++
+		}
+		if h.taken {
+			st.TakenNodes++
 		}
 		capacity, allocatable, inUse = capacity+s.Capacity, allocatable+s.Allocatable, inUse+h.devices
 		free, unhealthy = free+freeOn(s, h), unhealthy+bad
@@ -72,6 +76,7 @@ func holders(supplies []Supply, uses []Use) (map[string]*held, []v1alpha1.Namesp
 		}
 		n.InUse = clip(int64(n.InUse) + u.Devices)
 		h.devices, h.broken, h.by[u.Namespace] = h.devices+u.Devices, h.broken+u.Broken, true
+		h.taken = h.taken || u.Takes
 	}
 	var list []v1alpha1.NamespaceUse
 	for n := range maps.Values(total) {

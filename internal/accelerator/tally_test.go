@@ -39,7 +39,7 @@ func FuzzTally(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		Tally(&a.Status, Supplies(a, found), Uses(a.Spec.Resource, pods))
+		Tally(&a.Status, Supplies(a, found), Uses(a, pods))
 		st := a.Status
 		got := byHand{int(*st.Nodes), int(*st.Capacity), int(*st.InUse), int(*st.Free), int(*st.LargestGang.WholeNodes)}
 		if diff := gocmp.Diff(countByHand(nodes, pods), got); diff != "" {

@@ -92,6 +92,7 @@ func TestRefused(t *testing.T) {
 		"a namespace twice":             {"namespaces: [a, a]", []string{"namespaces[1]", "Duplicate"}},
 		"no type of a condition":        {"healing: {conditions: [\"=True\"]}", []string{"healing.conditions[0]", "KernelDeadlock"}},
 		"a condition for the kubelet":   {"healing: {conditions: [KernelDeadlock, Ready]}", []string{"healing.conditions[1]", "notReadyAfter"}},
+		"a pattern of that condition":   {"healing: {conditions: [\"*Ready\", \"*\"]}", []string{"healing.conditions[0]", "healing.conditions[1]", "notReadyAfter"}},
 		"a condition's odd status":      {"healing: {conditions: [A=No]}", []string{"healing.conditions[0]", "=False"}},
 		"a bad pattern of a taint":      {"healing: {taints: [\"a[\"]}", []string{"healing.taints[0]", "example.com"}},
 		"no patience with a kubelet":    {"healing: {notReadyAfter: 0s}", []string{"healing.notReadyAfter"}},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -47,8 +48,8 @@ func (h Healing) validate(at *field.Path) field.ErrorList {
 	var all field.ErrorList
 	for i, listed := range h.Conditions {
 		kind, status, given := strings.Cut(listed, "=")
-		if _, err := path.Match(kind, ""); err != nil || kind == "" || kind == "Ready" {
-			all = append(all, field.Invalid(at.Child("conditions").Index(i), listed, "must be the type of a condition, such as KernelDeadlock or Gpu*; Ready is what notReadyAfter is for"))
+		if ready, err := path.Match(kind, string(corev1.NodeReady)); err != nil || kind == "" || ready {
+			all = append(all, field.Invalid(at.Child("conditions").Index(i), listed, "must be the type of a condition, such as KernelDeadlock or Gpu*, and not match Ready, which is what notReadyAfter is for"))
 		}
 		if given && !slices.Contains([]string{"True", "False", "Unknown"}, status) {
 			all = append(all, field.Invalid(at.Child("conditions").Index(i), listed, "must end in =True, =False or =Unknown, or have no ="))

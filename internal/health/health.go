@@ -9,6 +9,7 @@ package health
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -84,8 +85,10 @@ type Evidence struct {
 	Tolerations []corev1.Toleration
 	// Containers are the statuses of the pod's containers, which tell of its devices.
 	Containers []corev1.ContainerStatus
-	// Outage is true while so many nodes do not answer that it is likelier the control plane that is deaf: their pods may well run.
-	Outage bool
+	// Common are the signs that most nodes show, as Common tells them.
+	Common []string
+	// Devices are the ids of devices that failed on the node before, as Broken tells them.
+	Devices []string
 	// Rejections is how many pods the node turned away.
 	Rejections int32
 }
@@ -100,7 +103,7 @@ type Judgement struct {
 }
 
 // questions are asked in order: the first that finds a node bad is its judgement, or else the first that finds it suspect.
-var questions = []func(Evidence, Policy, time.Time) Judgement{silence, conditions, taints, devices, rejections}
+var questions = []func(Evidence, Policy, time.Time) Judgement{silence, conditions, taints, devices, failures, rejections}
 
 // Judge weighs the evidence.
 func Judge(e Evidence, p Policy, now time.Time) Judgement {
@@ -134,22 +137,20 @@ func silence(e Evidence, p Policy, now time.Time) Judgement {
 			continue
 		}
 		j := Judgement{Verdict: Bad, Kind: state.kind, Evidence: "it " + state.words}
-		switch left := c.LastTransitionTime.Add(p.NotReadyAfter).Sub(now); {
-		case left > 0:
+		if left := c.LastTransitionTime.Add(p.NotReadyAfter).Sub(now); left > 0 {
 			j.Verdict, j.Due = Suspect, left
-		case e.Outage:
-			// Nobody tells that it is over: who waits for that looks again.
-			j.Verdict, j.Due = Suspect, p.NotReadyAfter
+			return j
 		}
-		return j
+		return e.unlessCommon(j, signSilence, p)
 	}
 	return Judgement{}
 }
 
 // conditions: somebody watches the node and says in a condition that it is broken.
 func conditions(e Evidence, p Policy, _ time.Time) Judgement {
+	var found Judgement
 	for _, c := range conditionsOf(e.Node) {
-		if !slices.ContainsFunc(p.Conditions, func(listed string) bool { return matchesCondition(listed, c) }) {
+		if !p.lists(c) {
 			continue
 		}
 		words := fmt.Sprintf("condition %s is %s", c.Type, c.Status)
@@ -159,9 +160,25 @@ func conditions(e Evidence, p Policy, _ time.Time) Judgement {
 		if c.Message != "" {
 			words += ": " + c.Message
 		}
-		return Judgement{Verdict: Bad, Kind: NodeCondition, Evidence: words}
+		found = e.unlessCommon(Judgement{Verdict: Bad, Kind: NodeCondition, Evidence: words}, signCondition(c), p)
+		if found.Verdict == Bad {
+			return found
+		}
 	}
-	return Judgement{}
+	return found
+}
+
+// lists is true for a condition that makes a node bad.
+func (p Policy) lists(c corev1.NodeCondition) bool {
+	return slices.ContainsFunc(p.Conditions, func(listed string) bool { return matchesCondition(listed, c) })
+}
+
+// marks is true for a taint that makes a node bad.
+func (p Policy) marks(t corev1.Taint) bool {
+	return t.Effect != corev1.TaintEffectPreferNoSchedule && slices.ContainsFunc(p.Taints, func(listed string) bool {
+		matched, err := path.Match(listed, t.Key)
+		return err == nil && matched
+	})
 }
 
 func matchesCondition(listed string, c corev1.NodeCondition) bool {
@@ -175,15 +192,17 @@ func taints(e Evidence, p Policy, _ time.Time) Judgement {
 	if e.Node == nil {
 		return Judgement{}
 	}
+	var found Judgement
 	for _, t := range e.Node.Spec.Taints {
-		if t.Effect == corev1.TaintEffectPreferNoSchedule || tolerates(e.Tolerations, t) {
+		if !p.marks(t) || tolerates(e.Tolerations, t) {
 			continue
 		}
-		if slices.ContainsFunc(p.Taints, func(listed string) bool { matched, err := path.Match(listed, t.Key); return err == nil && matched }) {
-			return Judgement{Verdict: Bad, Kind: NodeTaint, Evidence: "taint " + t.ToString()}
+		found = e.unlessCommon(Judgement{Verdict: Bad, Kind: NodeTaint, Evidence: "taint " + t.ToString()}, signTaint(t), p)
+		if found.Verdict == Bad {
+			return found
 		}
 	}
-	return Judgement{}
+	return found
 }
 
 // devices: the kubelet says that a device the pod was given does not work.
@@ -203,6 +222,37 @@ func devices(e Evidence, _ Policy, _ time.Time) Judgement {
 		}
 	}
 	return Judgement{}
+}
+
+// Broken are the ids of the devices of containers that their kubelet calls unhealthy, in order. Two containers may be given one
+// device: what tells the shares of it apart, as in GPU-1::0, is no part of its id.
+func Broken(containers []corev1.ContainerStatus) []string {
+	var found []string
+	for _, c := range containers {
+		for _, resource := range c.AllocatedResourcesStatus {
+			for _, d := range resource.Resources {
+				if d.Health == corev1.ResourceHealthStatusUnhealthy {
+					id, _, _ := strings.Cut(string(d.ResourceID), "::")
+					found = append(found, id)
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// failures: devices failed on the node. The kubelet gives a device that is unhealthy to nobody, so that the node may well do with
+// what is left: one device is not the node.
+func failures(e Evidence, _ Policy, _ time.Time) Judgement {
+	switch n := len(e.Devices); n {
+	case 0:
+		return Judgement{}
+	case 1:
+		return Judgement{Verdict: Suspect, Kind: DeviceUnhealthy, Evidence: fmt.Sprintf("device %s was unhealthy", e.Devices[0])}
+	default:
+		return Judgement{Verdict: Bad, Kind: DeviceUnhealthy, Evidence: fmt.Sprintf("devices %s and %s were unhealthy", e.Devices[n-2], e.Devices[n-1])}
+	}
 }
 
 // rejections: the node lets no pod in.
@@ -240,8 +290,55 @@ func Silent(n *corev1.Node) bool {
 	})
 }
 
-// Outage is true when more than half of the nodes, and more than one, are silent.
-func Outage(silent, all int) bool { return silent > 1 && 2*silent > all }
+// Signs are what a node can be held bad for, in words that go on from "most nodes".
+const signSilence = "do not answer or are not ready"
+
+func signCondition(c corev1.NodeCondition) string {
+	return fmt.Sprintf("have the condition %s=%s", c.Type, c.Status)
+}
+
+func signTaint(t corev1.Taint) string { return "have the taint " + t.Key }
+
+// Signs are those that a node shows.
+func Signs(n *corev1.Node, p Policy) []string {
+	var all []string
+	if Silent(n) {
+		all = append(all, signSilence)
+	}
+	for _, c := range conditionsOf(n) {
+		if p.lists(c) {
+			all = append(all, signCondition(c))
+		}
+	}
+	for _, t := range n.Spec.Taints {
+		if p.marks(t) {
+			all = append(all, signTaint(t))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Common are the signs that more than half of all nodes show, and more than one. They are likelier the fault of who tells of them:
+// a control plane that is deaf, a monitor that was just rolled out. The pods of such nodes may well run.
+func Common(unwell []corev1.Node, all int, p Policy) []string {
+	show := map[string]int{}
+	for i := range unwell {
+		for _, sign := range Signs(&unwell[i], p) {
+			show[sign]++
+		}
+	}
+	maps.DeleteFunc(show, func(_ string, n int) bool { return n < 2 || 2*n <= all })
+	return slices.Sorted(maps.Keys(show))
+}
+
+// unlessCommon makes a node suspect that is bad for what most nodes show. Nobody tells that this is over: who waits for it looks again.
+func (e Evidence) unlessCommon(j Judgement, sign string, p Policy) Judgement {
+	if slices.Contains(e.Common, sign) {
+		j.Verdict, j.Due = Suspect, p.NotReadyAfter
+	}
+	return j
+}
 
 // Same is true when two states of a node are judged alike by any pod and at any time: what changes between them, such as the
 // heartbeats of its kubelet, need not wake anybody.
@@ -254,7 +351,7 @@ func facts(n *corev1.Node, p Policy) []string {
 		if c.Type == corev1.NodeReady {
 			all = append(all, string(c.Status))
 		}
-		if slices.ContainsFunc(p.Conditions, func(listed string) bool { return matchesCondition(listed, c) }) {
+		if p.lists(c) {
 			all = append(all, string(c.Type))
 		}
 	}

@@ -4,6 +4,7 @@
 package health
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func TestJudge(t *testing.T) {
 		"a healthy node":               {Evidence{Node: with(ready("True", 0))}, Judgement{Verdict: Healthy}},
 		"silent for a moment":          {Evidence{Node: with(ready("Unknown", 10*time.Second))}, Judgement{Suspect, NodeUnreachable, "it does not answer", 20 * time.Second}},
 		"silent for too long":          {Evidence{Node: with(ready("Unknown", 30*time.Second))}, Judgement{Bad, NodeUnreachable, "it does not answer", 0}},
-		"silent as most are":           {Evidence{Node: with(ready("Unknown", time.Hour)), Outage: true}, Judgement{Suspect, NodeUnreachable, "it does not answer", 30 * time.Second}},
+		"silent as most are":           {Evidence{Node: with(ready("Unknown", time.Hour)), Common: []string{signSilence}}, Judgement{Suspect, NodeUnreachable, "it does not answer", 30 * time.Second}},
 		"not ready for too long":       {Evidence{Node: with(ready("False", time.Minute))}, Judgement{Bad, NodeNotReady, "it is not ready", 0}},
 		"a condition that is listed":   {Evidence{Node: with(ready("True", 0), deadlock)}, Judgement{Bad, NodeCondition, "condition KernelDeadlock is True (DockerHung): blocked", 0}},
 		"worse than silence":           {Evidence{Node: with(ready("Unknown", 0), deadlock)}, Judgement{Bad, NodeCondition, "condition KernelDeadlock is True (DockerHung): blocked", 0}},
@@ -79,6 +80,8 @@ func TestJudge(t *testing.T) {
 		},
 		"an unhealthy device":   {Evidence{Containers: device("Unhealthy", "ECC")}, Judgement{Bad, DeviceUnhealthy, "device GPU-1 (nvidia.com/gpu) of container main is unhealthy: ECC", 0}},
 		"a device nobody knows": {Evidence{Containers: device("Unknown", "")}, Judgement{Verdict: Healthy}},
+		"a device that failed":  {Evidence{Devices: []string{"GPU-1"}, Rejections: 1}, Judgement{Suspect, DeviceUnhealthy, "device GPU-1 was unhealthy", 0}},
+		"devices that failed":   {Evidence{Devices: []string{"GPU-1", "GPU-2"}}, Judgement{Bad, DeviceUnhealthy, "devices GPU-1 and GPU-2 were unhealthy", 0}},
 		"a pod turned away":     {Evidence{Rejections: 1}, Judgement{Suspect, AdmissionFailures, "it turned away a pod that was placed there", 0}},
 		"pods turned away":      {Evidence{Rejections: 3}, Judgement{Bad, AdmissionFailures, "it turned away 3 pods or more that were placed there", 0}},
 	} {
@@ -90,20 +93,61 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestTheSharesOfADeviceAreOneDevice(t *testing.T) {
+	containers := append(device("Unhealthy", ""), device("Unhealthy", "")...)
+	containers[0].AllocatedResourcesStatus[0].Resources[0].ResourceID = "GPU-1::1"
+	if got := Broken(append(containers, device("Healthy", "")...)); !slices.Equal(got, []string{"GPU-1"}) {
+		t.Errorf("broken are %v", got)
+	}
+}
+
 func TestNobodyIsBadWhenHealingIsOff(t *testing.T) {
 	if j := Judge(Evidence{Containers: device("Unhealthy", ""), Rejections: 9}, Policy{Off: true}, noon); j.Verdict != Healthy {
 		t.Errorf("judged %+v", j)
 	}
 }
 
-func TestOutage(t *testing.T) {
-	for _, tc := range []struct {
-		silent, all int
-		want        bool
-	}{{0, 0, false}, {1, 1, false}, {1, 2, false}, {2, 4, false}, {2, 3, true}, {3, 3, true}} {
-		if got := Outage(tc.silent, tc.all); got != tc.want {
-			t.Errorf("%d silent of %d: %v", tc.silent, tc.all, got)
-		}
+func TestWhatMostNodesShow(t *testing.T) {
+	xid := corev1.NodeCondition{Type: "GpuXidError", Status: "True"}
+	broken := corev1.Taint{Key: "AggregatedNodeHealth", Effect: "NoSchedule"}
+	silent, both := with(ready("Unknown", 0)), with(ready("False", 0), xid)
+	both.Spec.Taints = []corev1.Taint{broken}
+	for name, tc := range map[string]struct {
+		unwell []corev1.Node
+		all    int
+		want   []string
+	}{
+		"none":            {nil, 0, nil},
+		"the only node":   {[]corev1.Node{*silent}, 1, nil},
+		"half":            {[]corev1.Node{*silent, *silent}, 4, nil},
+		"most are silent": {[]corev1.Node{*silent, *both}, 3, []string{signSilence}},
+		"one sign each":   {[]corev1.Node{*with(xid), *tainted(broken)}, 2, nil},
+		"all":             {[]corev1.Node{*both, *both}, 2, []string{signSilence, "have the condition GpuXidError=True", "have the taint AggregatedNodeHealth"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, Common(tc.unwell, tc.all, Default())); diff != "" {
+				t.Errorf("Common (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatMostNodesShowCountsForNothing(t *testing.T) {
+	xid := corev1.NodeCondition{Type: "GpuXidError", Status: "True"}
+	deadlock := corev1.NodeCondition{Type: "KernelDeadlock", Status: "True"}
+	n := with(xid)
+	n.Spec.Taints = []corev1.Taint{{Key: "AggregatedNodeHealth", Effect: "NoSchedule"}}
+	common := []string{signCondition(xid), signTaint(n.Spec.Taints[0])}
+	want := Judgement{Suspect, NodeCondition, "condition GpuXidError is True", 30 * time.Second}
+	if diff := cmp.Diff(want, Judge(Evidence{Node: n, Common: common}, Default(), noon)); diff != "" {
+		t.Errorf("Judge (-want +got):\n%s", diff)
+	}
+	if j := Judge(Evidence{Node: n, Common: common[:1]}, Default(), noon); j.Verdict != Bad || j.Kind != NodeTaint {
+		t.Errorf("with a taint of its own it is %+v", j)
+	}
+	n.Status.Conditions = append(n.Status.Conditions, deadlock)
+	if j := Judge(Evidence{Node: n, Common: common}, Default(), noon); j.Verdict != Bad || j.Evidence != "condition KernelDeadlock is True" {
+		t.Errorf("with a condition of its own it is %+v", j)
 	}
 }
 
