@@ -43,12 +43,33 @@ func (s *state) muster() *squad {
 		return nil
 	}
 	q := &squad{Gang: g, row: placer(s.job, g, s.world), placed: s.placed(g.Roles)}
+	if q.row.Name == v1alpha1.GangGuard {
+		s.follow(q)
+	}
 	for i := range s.world.Groups {
 		if o := &s.world.Groups[i]; s.stands(q, o) {
 			q.group = o
 		}
 	}
 	return q
+}
+
+// follow makes those that wait for others members once their turn has come: without a place for its launcher a gang holds its
+// nodes in vain.
+func (s *state) follow(q *squad) {
+	members, placed := int32(0), int32(0)
+	for _, r := range s.replicas {
+		if !s.layout.WaitsForOthers(r.Role) || r.done || !r.current() && s.awaitsWorkers(r) {
+			continue
+		}
+		members++
+		if r.current() && hasNode(r.pod) {
+			placed++
+		}
+	}
+	if members > 0 {
+		q.placed, q.MinMember = min(q.placed, q.MinMember)+placed, q.MinMember+members
+	}
 }
 
 // stands is true for the object that stands for the gang in this attempt.
@@ -175,11 +196,11 @@ func placer(job *v1alpha1.TrainingJob, g gang.Gang, w World) gang.Row {
 	return w.Gangs.Choose(job.Spec.Scheduling.Gang.Scheduler, g, w.Served)
 }
 
-// placed counts replicas that have, or had, a node; of each role with a minimum no more than that.
+// placed counts replicas that have, or had, a node; of each role with a minimum no more than that, and none that waits for others.
 func (s *state) placed(roles []gang.Role) int32 {
 	by := map[string]int32{}
 	for _, r := range s.replicas {
-		if r.done || r.current() && hasNode(r.pod) {
+		if !s.layout.WaitsForOthers(r.Role) && (r.done || r.current() && hasNode(r.pod)) {
 			by[r.Role.Name]++
 		}
 	}
