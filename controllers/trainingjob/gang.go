@@ -12,16 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
-	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/gang"
 )
 
 // defaultTimeout is the schema's default of spec.scheduling.gang.timeoutSeconds, for objects that were never defaulted.
 const defaultTimeout = 300
-
-// eventRegroup is the reason of events that tell of groups that are over.
-const eventRegroup = "GangEnded"
 
 // squad is the gang of a job and how much of it is placed.
 type squad struct {
@@ -43,12 +39,36 @@ func (s *state) muster() *squad {
 		return nil
 	}
 	q := &squad{Gang: g, row: placer(s.job, g, s.world), placed: s.placed(g.Roles)}
+	if s.queued() {
+		q.Queue, q.Topology = "", nil // they are Kueue's
+	}
+	if q.row.Name == v1alpha1.GangGuard {
+		s.follow(q)
+	}
 	for i := range s.world.Groups {
 		if o := &s.world.Groups[i]; s.stands(q, o) {
 			q.group = o
 		}
 	}
 	return q
+}
+
+// follow makes those that wait for others members once their turn has come: without a place for its launcher a gang holds its
+// nodes in vain.
+func (s *state) follow(q *squad) {
+	members, placed := int32(0), int32(0)
+	for _, r := range s.replicas {
+		if !s.layout.WaitsForOthers(r.Role) || r.done || !r.current() && s.awaitsWorkers(r) {
+			continue
+		}
+		members++
+		if r.current() && hasNode(r.pod) {
+			placed++
+		}
+	}
+	if members > 0 {
+		q.placed, q.MinMember = min(q.placed, q.MinMember)+placed, q.MinMember+members
+	}
 }
 
 // stands is true for the object that stands for the gang in this attempt.
@@ -80,24 +100,7 @@ func gangOf(l *framework.Layout) (gang.Gang, bool) {
 		g.MinMember = min(*n, atStart(l, count))
 	}
 	g.Priority, g.Mixed = priority(l)
-	require(&g, l)
 	return g, true
-}
-
-// require adds up what the pods of the minimum ask for: those of the roles' minimums, or else the first in rank order.
-func require(g *gang.Gang, l *framework.Layout) {
-	left := g.MinMember
-	for i := range l.Roles {
-		if l.WaitsForOthers(&l.Roles[i]) {
-			continue
-		}
-		n := min(left, count(l, &l.Roles[i]))
-		if len(g.Roles) > 0 {
-			n = least(l, &l.Roles[i])
-		}
-		g.Require(&l.Roles[i].Template.Spec, n)
-		left -= n
-	}
 }
 
 // least is the minimum of a role: what the job says, or else all of it, or as many elastic workers as can train.
@@ -175,11 +178,11 @@ func placer(job *v1alpha1.TrainingJob, g gang.Gang, w World) gang.Row {
 	return w.Gangs.Choose(job.Spec.Scheduling.Gang.Scheduler, g, w.Served)
 }
 
-// placed counts replicas that have, or had, a node; of each role with a minimum no more than that.
+// placed counts replicas that have, or had, a node; of each role with a minimum no more than that, and none that waits for others.
 func (s *state) placed(roles []gang.Role) int32 {
 	by := map[string]int32{}
 	for _, r := range s.replicas {
-		if r.done || r.current() && hasNode(r.pod) {
+		if !s.layout.WaitsForOthers(r.Role) && (r.done || r.current() && hasNode(r.pod)) {
 			by[r.Role.Name]++
 		}
 	}
@@ -199,60 +202,6 @@ func (s *state) placed(roles []gang.Role) int32 {
 // hasNode is true for a pod that has, or had, a node.
 func hasNode(p *corev1.Pod) bool {
 	return p.Spec.NodeName != "" || p.Status.Phase == corev1.PodRunning || finished(p)
-}
-
-// assemble plans the object that stands for the gang, and the end of those that did before.
-func (s *state) assemble(plan *engine.Plan) {
-	q := s.gang
-	for i := range s.world.Groups {
-		if o := &s.world.Groups[i]; q == nil || !s.stands(q, o) {
-			plan.Delete = append(plan.Delete, disband(o)...)
-		}
-	}
-	if q == nil {
-		return
-	}
-	plan.Again = engine.Soonest(plan.Again, s.untilRelease())
-	if q.row.Grouped() && q.row.Served(s.world.Served) {
-		g := q.Gang
-		if s.world.queues() {
-			g.Queue = "" // it is Kueue's
-		}
-		g.MinMember = min(g.MinMember, s.toPlace())
-		plan.Apply = append(plan.Apply, q.row.Group(g))
-	}
-}
-
-// disband removes a group.
-func disband(o *unstructured.Unstructured) []engine.Step {
-	if o.GetDeletionTimestamp() != nil {
-		return nil
-	}
-	return []engine.Step{{Object: o, Reason: eventRegroup}}
-}
-
-// disbandAll removes the groups of a job that has no use for them.
-func disbandAll(plan *engine.Plan, w World) {
-	for i := range w.Groups {
-		plan.Delete = append(plan.Delete, disband(&w.Groups[i])...)
-	}
-}
-
-// toPlace bounds the minimum while a replica waits for a place after others have succeeded: their pods do not count for every
-// scheduler, which would wait for them for ever.
-func (s *state) toPlace() int32 {
-	active, waiting := int32(0), false
-	for _, r := range s.replicas {
-		if r.succeeded() {
-			continue
-		}
-		active++
-		waiting = waiting || !r.current() || !hasNode(r.pod)
-	}
-	if !waiting {
-		return int32(len(s.replicas))
-	}
-	return max(1, active)
 }
 
 // join makes a pod a member of the gang.
@@ -338,21 +287,4 @@ func (s *state) standing() *v1alpha1.GangStatus {
 		s.job.Status.Gang = &v1alpha1.GangStatus{}
 	}
 	return s.job.Status.Gang
-}
-
-// letIn are the groups a plan asks for as they are when their schedulers have taken them in.
-func letIn(plan engine.Plan) []unstructured.Unstructured {
-	var groups []unstructured.Unstructured
-	for _, o := range plan.Apply {
-		group, ok := o.(*unstructured.Unstructured)
-		if !ok {
-			continue
-		}
-		group = group.DeepCopy()
-		if row, found := gang.Of(group.GroupVersionKind()); found && row.Admitted != nil {
-			row.Admitted(group)
-		}
-		groups = append(groups, *group)
-	}
-	return groups
 }

@@ -4,12 +4,11 @@
 package trainingjob
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,6 +18,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/index"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // observeGang reads the objects that stand, or stood, for the gang of a job, and the gangs that wait beside it.
@@ -48,27 +48,41 @@ func (o observer) observeGang(ctx context.Context, c client.Reader, job *v1alpha
 	return nil
 }
 
-// groups reads the objects of a kind that are the job's: of this attempt, and of the one in the status.
+// groups reads the objects of a kind that are the job's: that of this attempt, and those of earlier ones.
 func (o observer) groups(ctx context.Context, job *v1alpha1.TrainingJob, g gang.Gang, kind schema.GroupVersionKind, w *World) error {
 	row, found := gang.Of(kind)
 	if !found {
 		return nil
 	}
-	wanted := []string{row.GroupName(g)}
-	if prior := job.Status.Gang; prior != nil && prior.Scheduler == row.Name && prior.Group != "" && prior.Group != wanted[0] {
-		wanted = append(wanted, prior.Group)
+	if row.PerAttempt && g.Attempt > 0 {
+		return o.groupsOfBefore(ctx, job, kind, w)
 	}
-	for _, name := range wanted {
-		group := &unstructured.Unstructured{}
-		group.SetGroupVersionKind(kind)
-		err := o.offers.Get(ctx, client.ObjectKey{Namespace: job.Namespace, Name: name}, group)
-		var gone *meta.NoKindMatchError
-		switch {
-		case apierrors.IsNotFound(err), errors.As(err, &gone):
-		case err != nil:
-			return fmt.Errorf("reading %s %s: %w", kind.Kind, name, err)
-		case engine.Owned(group, job.UID):
-			w.Groups = append(w.Groups, *group)
+	name := row.GroupName(g)
+	group := &unstructured.Unstructured{}
+	group.SetGroupVersionKind(kind)
+	err := o.offers.Get(ctx, client.ObjectKey{Namespace: job.Namespace, Name: name}, group)
+	switch {
+	case absent(err):
+	case err != nil:
+		return fmt.Errorf("reading %s %s: %w", kind.Kind, name, err)
+	case engine.Owned(group, job.UID):
+		w.Groups = append(w.Groups, *group)
+	}
+	return nil
+}
+
+// groupsOfBefore reads the groups of all attempts of a job: one of before may end slowly while others come and go.
+func (o observer) groupsOfBefore(ctx context.Context, job *v1alpha1.TrainingJob, kind schema.GroupVersionKind, w *World) error {
+	all := &unstructured.UnstructuredList{}
+	all.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	err := o.offers.List(ctx, all, client.InNamespace(job.Namespace), client.MatchingLabels{names.TrainingJob: job.Name})
+	if err != nil && !absent(err) {
+		return fmt.Errorf("listing %s of the job: %w", kind.Kind, err)
+	}
+	slices.SortFunc(all.Items, func(a, b unstructured.Unstructured) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	for i := range all.Items {
+		if engine.Owned(&all.Items[i], job.UID) {
+			w.Groups = append(w.Groups, all.Items[i])
 		}
 	}
 	return nil

@@ -4,11 +4,12 @@
 package trainingjob
 
 import (
-	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -43,31 +44,52 @@ func (s *state) waiting() (gang.Waiting, bool) {
 			w.Placed++
 		}
 	}
-	return w, s.guarded() && !s.since().IsZero() && !s.halted() && !s.gang.whole() && w.Placed > 0 && s.allMade()
+	return w, s.guarded() && !s.since().IsZero() && !s.halted() && !s.gang.whole() && w.Placed > 0
 }
 
-// allMade is true when every pod of the start exists: until then nobody can say that one finds no place.
-func (s *state) allMade() bool {
-	return !slices.ContainsFunc(s.replicas, func(r replica) bool { return !r.current() && !r.done && !s.awaitsWorkers(r) })
+// unmade is the first pod of the start that does not exist.
+func (s *state) unmade() (replica, bool) {
+	i := slices.IndexFunc(s.replicas, s.lacking)
+	if i < 0 {
+		return replica{}, false
+	}
+	return s.replicas[i], true
 }
+
+// lacking is true for a replica whose pod is to be made.
+func (s *state) lacking(r replica) bool { return !r.current() && !r.done && !s.awaitsWorkers(r) }
 
 // since is the time from which pods of the gang hold nodes for others that have none: when the first was placed, or the last
-// that has no place was made.
+// that has no place was made, or could have been.
 func (s *state) since() time.Time {
 	var first, last time.Time
 	for _, r := range s.replicas {
-		if !r.current() {
-			continue
-		}
-		if !hasNode(r.pod) {
+		switch {
+		case s.lacking(r):
+			last = later(last, s.makable(r))
+		case !r.current():
+		case !hasNode(r.pod):
 			last = later(last, r.pod.CreationTimestamp.Time)
-			continue
-		}
-		if at := placedAt(r.pod); first.IsZero() || at.Before(first) {
-			first = at
+		default:
+			if at := placedAt(r.pod); first.IsZero() || at.Before(first) {
+				first = at
+			}
 		}
 	}
 	return later(first, last)
+}
+
+// makable is since when a replica's pod could have been made: when the one before it should have ended, or its turn came after
+// a restart. A loss is recorded first, and a job that grew while it ran goes on with the pods it has.
+func (s *state) makable(r replica) time.Time {
+	turn := s.turn(r)
+	switch {
+	case r.pod != nil && terminating(r.pod):
+		return later(turn, r.pod.DeletionTimestamp.Time)
+	case r.pod != nil, r.vanished, turn.IsZero() && s.job.Status.RunningTime != nil:
+		return s.now
+	}
+	return turn
 }
 
 // placedAt is when a pod got its node.
@@ -88,10 +110,22 @@ func (s *state) untilRelease() time.Duration {
 		return 0
 	}
 	timeout := s.timeout()
-	patience := gang.Patience(me, s.world.Rivals, timeout, s.now)
+	patience := s.patience(me)
+	if _, found := s.unmade(); found {
+		return max(time.Second, s.since().Add(patience).Sub(s.now))
+	}
 	waited := s.now.Sub(s.since())
 	next := waited.Truncate(timeout/looks) + timeout/looks
 	return max(time.Second, min(next, max(patience, waited))-waited)
+}
+
+// patience is how long the gang may hold nodes. As long as a pod is not made nobody can say that it finds no place, and the others
+// have all of the time.
+func (s *state) patience(me gang.Waiting) time.Duration {
+	if _, found := s.unmade(); found {
+		return s.timeout()
+	}
+	return gang.Patience(me, s.world.Rivals, s.timeout(), s.now)
 }
 
 func (s *state) timeout() time.Duration { return time.Duration(s.gang.Timeout) * time.Second }
@@ -104,16 +138,32 @@ func (s *state) release() {
 	if !waits || unsaved || len(s.causes) > 0 {
 		return
 	}
-	if s.now.Sub(s.since()) < gang.Patience(me, s.world.Rivals, s.timeout(), s.now) {
+	if s.now.Sub(s.since()) < s.patience(me) {
 		return
 	}
-	short, _ := s.find(unschedulable)
 	g := s.standing()
 	g.Releases++
 	g.NextTry = new(metav1.NewTime(s.now.Add(gang.Backoff(string(s.job.UID), g.Releases)).Truncate(time.Second)))
-	g.Short = clip(cmp.Or(short, "Pods of the gang found no node."), 1024)
+	g.Short = clip(s.short(), 1024)
 	// What ran does no more.
 	s.job.Status.RunningTime = nil
+}
+
+// short is what a gang waits for: a node for a pod, or a pod that is not made, and why, as far as it is known.
+func (s *state) short() string {
+	if message, found := s.find(unschedulable); found {
+		return message
+	}
+	r, found := s.unmade()
+	switch refusal := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionScheduled); {
+	case !found:
+		return "Pods of the gang found no node."
+	case s.wait != nil:
+		return s.wait.message
+	case refusal != nil && slices.Contains([]string{v1alpha1.ReasonQuotaExceeded, v1alpha1.ReasonRefused}, refusal.Reason):
+		return refusal.Message
+	}
+	return fmt.Sprintf("Pod %s was not made.", r.Name())
 }
 
 // awaitsTry: a gang that was released comes back when its time has come, its old pods are gone, and no other gang holds nodes while

@@ -111,6 +111,7 @@ func TestGroupsAreTakenByTheirSchedulers(t *testing.T) {
 			row, _ := gang.Find(name)
 			b := newBenchOn(t, server, []schema.GroupVersionKind{row.Kind})
 			b.create(func(j *v1alpha1.TrainingJob) {
+				j.Spec.RunPolicy.Restarts.Scope = v1alpha1.ScopeJob
 				j.Spec.Scheduling = &v1alpha1.Scheduling{Gang: &v1alpha1.Gang{}, Topology: &v1alpha1.Topology{Key: "example.com/rack"}}
 				if row.Lacks == nil {
 					j.Spec.Scheduling.Gang.Roles = []v1alpha1.GangRole{{Name: "Worker", MinMember: 1}}
@@ -133,6 +134,7 @@ func TestNativeGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.create(func(j *v1alpha1.TrainingJob) {
+		j.Spec.RunPolicy.Restarts.Scope = v1alpha1.ScopeJob
 		j.Spec.Scheduling = &v1alpha1.Scheduling{
 			Gang: &v1alpha1.Gang{}, PriorityClassName: "high",
 			Topology: &v1alpha1.Topology{Key: "example.com/rack", Mode: v1alpha1.TopologyRequired},
@@ -141,7 +143,7 @@ func TestNativeGroups(t *testing.T) {
 	lead(t, b, row)
 }
 
-// lead leads a job through its life: to its pods, a suspension, a second attempt, and its end.
+// lead leads a job through its life: to its pods, a suspension, a second attempt, a restart of the whole job, and its end.
 func lead(t *testing.T, b *bench, row gang.Row) {
 	t.Helper()
 	wrote := map[string]int{}
@@ -180,16 +182,39 @@ func lead(t *testing.T, b *bench, row gang.Row) {
 	}
 	b.play(corev1.PodRunning)
 	b.passes(wrote)
+	groups := 2 + restart(b, row, wrote)
 	b.playOne("digits-master-0", corev1.PodSucceeded, 0)
 	b.passes(wrote)
-	release(b, row, next, wrote)
+	last := b.job("digits").Status.Gang.Group
+	release(b, row, last, wrote)
 	b.want(v1alpha1.ConditionSucceeded, yes, v1alpha1.ReasonTrainingSucceeded)
-	if b.group(row, next) != nil {
+	if b.group(row, last) != nil {
 		t.Error("the group is left when the job is over")
 	}
-	if wrote["patch podgroups"] != 2 || wrote["delete podgroups"] != 2 {
-		t.Errorf("two attempts cost %v", wrote)
+	if wrote["patch podgroups"] != groups || wrote["delete podgroups"] != groups {
+		t.Errorf("%d groups cost %v", groups, wrote)
 	}
+}
+
+// restart lets a pod crash, for which the whole job is restarted, and returns how many groups that takes.
+func restart(b *bench, row gang.Row, wrote map[string]int) int {
+	b.t.Helper()
+	name := b.job("digits").Status.Gang.Group
+	b.playOne("digits-worker-0", corev1.PodFailed, 1)
+	b.passes(wrote)
+	next := b.job("digits").Status.Gang.Group
+	if row.PerAttempt {
+		admit(b, row, next, wrote)
+		if next == name || b.group(row, name) != nil {
+			b.t.Errorf("group %s is left when its attempt is over, and %s stands for the next", name, next)
+		}
+	}
+	if len(b.pods()) != 3 || b.group(row, next) == nil {
+		b.t.Fatalf("there are %d pods after the restart, or no group %s", len(b.pods()), next)
+	}
+	b.play(corev1.PodRunning)
+	b.passes(wrote)
+	return map[bool]int{true: 1}[row.PerAttempt]
 }
 
 // admit lets a group out of its queue where that is waited for.

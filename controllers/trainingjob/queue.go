@@ -29,6 +29,9 @@ func queueOf(job *v1alpha1.TrainingJob) string {
 // queues is true when the cluster has queues.
 func (w World) queues() bool { return slices.Contains(w.Served, kueue.WorkloadKind) }
 
+// queued is true for a job that is in a queue of Kueue: quota and topology are Kueue's to give.
+func (s *state) queued() bool { return queueOf(s.job) != "" && s.world.queues() }
+
 // parked is true for a job that its queue keeps from having pods. One whose pods were admitted before Kueue went away goes on.
 func parked(job *v1alpha1.TrainingJob, w World) bool {
 	switch {

@@ -97,10 +97,13 @@ func inPlace(r replica) int32 {
 }
 
 // due is how long a replica's next pod still has to wait.
-func (s *state) due(r replica) time.Duration {
+func (s *state) due(r replica) time.Duration { return max(0, s.turn(r).Sub(s.now)) }
+
+// turn is when a replica's pod was, or is, to be made after its last restart; zero when it never restarted.
+func (s *state) turn(r replica) time.Time {
 	rec := s.record(r.unit)
 	if rec.Cause == nil || rec.Cause.Time == nil {
-		return 0
+		return time.Time{}
 	}
 	wait := time.Duration(0)
 	if turnedAway(rec.Cause) {
@@ -109,7 +112,7 @@ func (s *state) due(r replica) time.Duration {
 	if base := s.job.Spec.RunPolicy.Restarts.BackoffSeconds; base != nil {
 		wait = max(wait, doubled(seconds(base), rec.Count, maxBackoff))
 	}
-	return max(0, rec.Cause.Time.Add(wait).Sub(s.now))
+	return rec.Cause.Time.Add(wait)
 }
 
 // doubled is the wait before the nth time: base at first, then twice as long each, and nothing before it.
