@@ -43,6 +43,9 @@ func (s *state) muster() *squad {
 		return nil
 	}
 	q := &squad{Gang: g, row: placer(s.job, g, s.world), placed: s.placed(g.Roles)}
+	if inKueue(s.job, s.world) {
+		q.Queue = "" // it is not the scheduler's
+	}
 	for i := range s.world.Groups {
 		if o := &s.world.Groups[i]; s.stands(q, o) {
 			q.group = o
@@ -215,9 +218,6 @@ func (s *state) assemble(plan *engine.Plan) {
 	plan.Again = engine.Soonest(plan.Again, s.untilRelease())
 	if q.row.Grouped() && q.row.Served(s.world.Served) {
 		g := q.Gang
-		if s.world.queues() {
-			g.Queue = "" // it is Kueue's
-		}
 		g.MinMember = min(g.MinMember, s.toPlace())
 		plan.Apply = append(plan.Apply, q.row.Group(g))
 	}

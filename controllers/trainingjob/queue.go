@@ -32,23 +32,44 @@ func (w World) queues() bool { return slices.Contains(w.Served, kueue.WorkloadKi
 // parked is true for a job that its queue keeps from having pods. One whose pods were admitted before Kueue went away goes on.
 func parked(job *v1alpha1.TrainingJob, w World) bool {
 	switch {
-	case queueOf(job) == "" || ended(job):
+	case queueOf(job) == "" || ended(job) || queuesBeside(job, w):
 		return false
 	case !w.queues():
-		return job.Status.StartTime == nil && len(w.Pods) == 0 && !queuesBeside(job, w)
+		return !started(job, w)
 	default:
 		return !admitted(w)
 	}
 }
 
-// queuesBeside is true where the queue is one of the scheduler that places the job's gang, because the cluster has no Kueue.
+// started is true for a job that has pods, or had.
+func started(job *v1alpha1.TrainingJob, w World) bool {
+	return job.Status.StartTime != nil || len(w.Pods) > 0
+}
+
+// inKueue is true for a job whose queue is Kueue's. That is decided once: an API that comes or goes, or cannot be asked for a
+// moment, must not hand a job from one queue to the other.
+func inKueue(job *v1alpha1.TrainingJob, w World) bool {
+	prior := job.Status.Queue
+	switch {
+	case queueOf(job) == "":
+		return false
+	case w.Queue.Workload != nil || prior != nil && (prior.Workload != "" || prior.State != v1alpha1.QueueUnavailable):
+		return true
+	case started(job, w):
+		return prior != nil
+	}
+	return w.queues()
+}
+
+// queuesBeside is true where the queue is one of the scheduler that places the job's gang: the job has started so, or would start
+// in a cluster without Kueue.
 func queuesBeside(job *v1alpha1.TrainingJob, w World) bool {
 	layout, known := framework.Resolve(job)
-	if !known || w.queues() {
+	if queueOf(job) == "" || !known || inKueue(job, w) {
 		return false
 	}
 	g, asked := gangOf(layout)
-	return asked && placer(job, g, w).Queues
+	return started(job, w) || asked && placer(job, g, w).Queues
 }
 
 // admitted is true when the job's Workload says that its pods may run.
