@@ -114,6 +114,9 @@ func (s *state) enqueue(plan *engine.Plan) {
 		return
 	}
 	w, known := s.world.Queue.Workload, s.askable()
+	if known && !suspended(s.job) {
+		s.claims(plan) // Kueue counts the devices that they ask for
+	}
 	switch {
 	case w == nil && known && !suspended(s.job):
 		plan.Create = append(plan.Create, engine.Step{Object: s.workload().Object()})
