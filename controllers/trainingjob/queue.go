@@ -215,9 +215,32 @@ func (s *state) topology() *kueue.TopologyRequest {
 	return request
 }
 
+// domains are those of the topology that Kueue gave to pods that are to be made, by name.
+func (s *state) domains() map[string]map[string]string {
+	if queueOf(s.job) == "" || !admitted(s.world) {
+		return nil
+	}
+	there, missing := map[string][]*corev1.Pod{}, map[string][]string{}
+	for _, r := range s.replicas {
+		if set := names.Lower(r.Role.Name); r.current() {
+			there[set] = append(there[set], r.pod)
+		} else {
+			missing[set] = append(missing[set], r.Name())
+		}
+	}
+	domains := map[string]map[string]string{}
+	for set, pods := range missing {
+		free := s.world.Queue.Free(set, there[set])
+		for i := range min(len(pods), len(free)) {
+			domains[pods[i]] = free[i]
+		}
+	}
+	return domains
+}
+
 // place gives a pod its place in the quota that was admitted.
 func place(s *state, m framework.Member, p *corev1.Pod) {
 	if queueOf(s.job) != "" && admitted(s.world) {
-		s.world.Queue.Place(p, names.Lower(m.Role.Name), m.Index)
+		s.world.Queue.Place(p, names.Lower(m.Role.Name), s.places[p.Name])
 	}
 }
