@@ -189,11 +189,28 @@ func (s *state) podSet(role *framework.Role) kueue.PodSet {
 		TopologyRequest: s.topology(),
 	}
 	if e := framework.ElasticOf(s.job); e != nil && set.Name == elasticSet {
-		if least, _ := framework.Bounds(e); least < set.Count {
-			set.MinCount = &least
+		if fewest := s.fewest(e); fewest < set.Count {
+			set.MinCount = &fewest
 		}
 	}
 	return set
+}
+
+// fewest is the least number of workers that an elastic job is worth admitting with: it trains with them, and they make its gang
+// whole.
+func (s *state) fewest(e *v1alpha1.Elastic) int32 {
+	fewest, _ := framework.Bounds(e)
+	g, asked := gangOf(s.layout)
+	if !asked {
+		return fewest
+	}
+	for _, r := range g.Roles {
+		if names.Lower(r.Name) == elasticSet {
+			fewest = max(fewest, r.MinMember)
+		}
+	}
+	others := atStart(s.layout, count) - count(s.layout, s.layout.Find("Worker"))
+	return max(fewest, g.MinMember-others)
 }
 
 // topology asks Kueue for nodes that are close together. It keeps two PodSets in one domain if one of them is a single pod, as
