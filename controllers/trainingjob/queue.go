@@ -80,17 +80,29 @@ func (s *state) halted() bool { return suspended(s.job) || s.parked }
 
 // sized is the job with as many workers as were admitted, where that are fewer than it is to have.
 func sized(job *v1alpha1.TrainingJob, w World) *v1alpha1.TrainingJob {
-	e := framework.ElasticOf(job)
-	if e == nil || queueOf(job) == "" || !admitted(w) {
-		return job
-	}
-	n, known := w.Queue.Workload.Count(elasticSet)
-	if !known || n >= e.Replicas {
+	e, n := framework.ElasticOf(job), admittedReplicas(job, w)
+	if e == nil || n == nil || *n >= e.Replicas {
 		return job
 	}
 	fewer := job.DeepCopy()
-	fewer.Spec.PyTorch.Elastic.Replicas = n
+	fewer.Spec.PyTorch.Elastic.Replicas = *n
 	return fewer
+}
+
+// admittedReplicas is how many workers Kueue admitted, nil where it did not say. What is known of pods that were made outlives the
+// admission, and Kueue.
+func admittedReplicas(job *v1alpha1.TrainingJob, w World) *int32 {
+	switch prior := job.Status.Queue; {
+	case queueOf(job) == "" || framework.ElasticOf(job) == nil:
+		return nil
+	case admitted(w):
+		if n, known := w.Queue.Workload.Count(elasticSet); known {
+			return &n
+		}
+	case prior != nil && len(w.Pods) > 0:
+		return prior.AdmittedReplicas
+	}
+	return nil
 }
 
 // elasticSet is the PodSet whose size may vary: the workers of an elastic job.

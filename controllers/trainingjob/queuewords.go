@@ -108,7 +108,7 @@ func (s *state) stand() {
 		s.job.Status.Queue = nil
 		return
 	}
-	status := &v1alpha1.QueueStatus{Name: queue, State: v1alpha1.QueueUnavailable}
+	status := &v1alpha1.QueueStatus{Name: queue, State: v1alpha1.QueueUnavailable, AdmittedReplicas: admittedReplicas(s.job, s.world)}
 	switch {
 	case !s.world.queues() && inKueue(s.job, s.world):
 		status.Workload = names.Workload(s.job.Name)
