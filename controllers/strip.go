@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -17,14 +18,19 @@ import (
 // one form of an object, and a cluster may have 100,000 pods that are not ours.
 func stripPod(p *corev1.Pod) {
 	p.ManagedFields = nil
-	p.Annotations = keep(p.Annotations, names.Heartbeat, names.Step, names.Checkpoint, names.Avoids)
 	for key := range p.Labels {
 		if !strings.HasPrefix(key, v1alpha1.Group+"/") {
 			delete(p.Labels, key)
 		}
 	}
+	var pinned map[string]string
+	if p.Annotations[kueue.WorkloadAnnotation] != "" {
+		pinned = p.Spec.NodeSelector // its place in the topology of its queue, which no other pod may have
+	}
+	p.Annotations = keep(p.Annotations, names.Heartbeat, names.Step, names.Checkpoint, names.Avoids)
 	p.Spec = corev1.PodSpec{
-		NodeName: p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy, Containers: stripContainers(p.Spec.Containers),
+		NodeSelector: pinned,
+		NodeName:     p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy, Containers: stripContainers(p.Spec.Containers),
 		InitContainers: stripContainers(p.Spec.InitContainers),
 	}
 	p.Status = corev1.PodStatus{

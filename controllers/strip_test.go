@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -29,6 +30,17 @@ func TestTheCacheKeepsWhatHealthAndProgressAreToldBy(t *testing.T) {
 	}
 	if diff := cmp.Diff(devices, pod.Status.ContainerStatuses[0].AllocatedResourcesStatus); diff != "" {
 		t.Errorf("devices (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheCacheKeepsThePlacesOfPodsInATopologyOfKueue(t *testing.T) {
+	for workload, want := range map[string]string{"trainingjob-digits": "node-a", "": ""} {
+		pod := &corev1.Pod{Spec: corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelHostname: "node-a"}}}
+		pod.Annotations = map[string]string{kueue.WorkloadAnnotation: workload}
+		stripPod(pod)
+		if got := pod.Spec.NodeSelector[corev1.LabelHostname]; got != want {
+			t.Errorf("of a pod of workload %q the place kept is %q, want %q", workload, got, want)
+		}
 	}
 }
 

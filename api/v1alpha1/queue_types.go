@@ -44,6 +44,11 @@ type QueueStatus struct {
 	// +optional
 	ClusterQueue string `json:"clusterQueue,omitempty"`
 
+	// admittedReplicas is how many workers of an elastic job were admitted. It stays while there are pods of them.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	AdmittedReplicas *int32 `json:"admittedReplicas,omitempty"`
+
 	// evictions is how often Kueue evicted the job since its Workload was made.
 	// +kubebuilder:validation:Minimum=0
 	// +optional

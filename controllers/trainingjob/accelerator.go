@@ -189,11 +189,8 @@ func giveDevices(s *state, m framework.Member, p *corev1.Pod) {
 	maps.Copy(p.Labels, accelerator.Labels(a.of, s.job.Namespace))
 }
 
-// claims plans the templates of the claims by which pods to be made get their devices.
+// claims plans the templates of the claims by which pods to be made get their devices, when it is known which these are.
 func (s *state) claims(plan *engine.Plan) {
-	if s.wait != nil {
-		return
-	}
 	for _, a := range s.asking() {
 		if spec, _ := accelerator.ClaimTemplate(a.of, a.ask.Count); spec != nil {
 			plan.Create = append(plan.Create, engine.Step{Object: &resourcev1.ResourceClaimTemplate{

@@ -350,12 +350,13 @@ func (l *life) rest() {
 		status := l.job.DeepCopy()
 		plan := l.pass()
 		l.vanish()
+		moved := false
 		for i := range l.pods {
 			if l.isIll(l.pods[i].Spec.NodeName) || l.pods[i].Spec.NodeName == "" {
-				l.pods[i].Spec.NodeName = "node-9" // there is room for all in the end
+				l.pods[i].Spec.NodeName, moved = "node-9", true // there is room for all in the end
 			}
 		}
-		if writes(plan) == 0 && plan.Again == 0 && gocmp.Equal(status, l.job) {
+		if writes(plan) == 0 && !moved && plan.Again == 0 && gocmp.Equal(status, l.job) {
 			return
 		}
 		if len(plan.Delete) == 1 && plan.Delete[0].Object.GetUID() == l.job.UID {

@@ -27,6 +27,9 @@ func (l *life) enterQueue() {
 	if l.dice.roll(3) == 0 {
 		l.queue = &queueLife{gone: l.dice.roll(4) == 0}
 		l.job.Spec.Scheduling = &v1alpha1.Scheduling{Queue: "team-a"}
+		if l.dice.roll(4) == 0 {
+			l.job.Spec.Scheduling.Gang = &v1alpha1.Gang{Scheduler: v1alpha1.GangVolcano}
+		}
 		if e := framework.ElasticOf(l.job); e != nil {
 			e.MinReplicas = new(int32(1))
 		}
@@ -40,7 +43,7 @@ func (l *life) checkQueue(plan engine.Plan) {
 		return
 	}
 	for _, s := range plan.Create {
-		if _, isPod := s.Object.(*corev1.Pod); isPod && !admitted(l.world()) {
+		if _, isPod := s.Object.(*corev1.Pod); isPod && !admitted(l.world()) && !queuesBeside(l.job, l.world()) {
 			l.t.Fatalf("pod %s would run without quota", s.Object.GetName())
 		}
 	}
@@ -51,7 +54,7 @@ func (l *life) checkQueue(plan engine.Plan) {
 		}
 	}
 	for _, s := range plan.Delete {
-		if _, isWorkload := s.Object.(*unstructured.Unstructured); isWorkload && holds {
+		if u, loose := s.Object.(*unstructured.Unstructured); loose && u.GroupVersionKind() == kueue.WorkloadKind && holds {
 			l.t.Fatal("the Workload would go while a pod holds quota")
 		}
 	}

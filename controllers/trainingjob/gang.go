@@ -39,7 +39,7 @@ func (s *state) muster() *squad {
 		return nil
 	}
 	q := &squad{Gang: g, row: placer(s.job, g, s.world), placed: s.placed(g.Roles)}
-	if s.queued() {
+	if inKueue(s.job, s.world) {
 		q.Queue, q.Topology = "", nil // they are Kueue's
 	}
 	if q.row.Name == v1alpha1.GangGuard {

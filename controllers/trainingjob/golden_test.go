@@ -82,6 +82,8 @@ type podInShort struct {
 	Devices []corev1.ResourceStatus `json:"devices"`
 	// Notes are its annotations.
 	Notes map[string]string `json:"notes"`
+	// Selector is where it must run.
+	Selector map[string]string `json:"selector"`
 	// Disrupted is the reason for which the cluster takes it away.
 	Disrupted string `json:"disrupted"`
 }
@@ -260,6 +262,7 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 	if p.Heartbeat != "" {
 		made.Annotations = map[string]string{names.Heartbeat: p.Heartbeat}
 	}
+	made.Spec.NodeSelector = p.Selector
 	made.Status.Message, made.CreationTimestamp = p.Message, p.Made
 	if p.Placed != nil {
 		made.Status.Conditions = append(made.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: *p.Placed})

@@ -57,7 +57,9 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		s.enqueue(&plan)
 		return plan
 	}
-	s.claims(&plan)
+	if s.wait == nil {
+		s.claims(&plan)
+	}
 	s.admit(&plan)
 	s.remote(&plan)
 	s.assemble(&plan)

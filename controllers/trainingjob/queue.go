@@ -29,29 +29,47 @@ func queueOf(job *v1alpha1.TrainingJob) string {
 // queues is true when the cluster has queues.
 func (w World) queues() bool { return slices.Contains(w.Served, kueue.WorkloadKind) }
 
-// queued is true for a job that is in a queue of Kueue: quota and topology are Kueue's to give.
-func (s *state) queued() bool { return queueOf(s.job) != "" && s.world.queues() }
-
 // parked is true for a job that its queue keeps from having pods. One whose pods were admitted before Kueue went away goes on.
 func parked(job *v1alpha1.TrainingJob, w World) bool {
 	switch {
-	case queueOf(job) == "" || ended(job):
+	case queueOf(job) == "" || ended(job) || queuesBeside(job, w):
 		return false
 	case !w.queues():
-		return job.Status.StartTime == nil && len(w.Pods) == 0 && !queuesBeside(job, w)
+		return !started(job, w)
 	default:
 		return !admitted(w)
 	}
 }
 
-// queuesBeside is true where the queue is one of the scheduler that places the job's gang, because the cluster has no Kueue.
+// started is true for a job that has pods, or had.
+func started(job *v1alpha1.TrainingJob, w World) bool {
+	return job.Status.StartTime != nil || len(w.Pods) > 0
+}
+
+// inKueue is true for a job whose queue is Kueue's. That is decided once: an API that comes or goes, or cannot be asked for a
+// moment, must not hand a job from one queue to the other.
+func inKueue(job *v1alpha1.TrainingJob, w World) bool {
+	prior := job.Status.Queue
+	switch {
+	case queueOf(job) == "":
+		return false
+	case w.Queue.Workload != nil || prior != nil && (prior.Workload != "" || prior.State != v1alpha1.QueueUnavailable):
+		return true
+	case started(job, w):
+		return prior != nil
+	}
+	return w.queues()
+}
+
+// queuesBeside is true where the queue is one of the scheduler that places the job's gang: the job has started so, or would start
+// in a cluster without Kueue.
 func queuesBeside(job *v1alpha1.TrainingJob, w World) bool {
 	layout, known := framework.Resolve(job)
-	if !known || w.queues() {
+	if queueOf(job) == "" || !known || inKueue(job, w) {
 		return false
 	}
 	g, asked := gangOf(layout)
-	return asked && placer(job, g, w).Queues
+	return started(job, w) || asked && placer(job, g, w).Queues
 }
 
 // admitted is true when the job's Workload says that its pods may run.
@@ -62,17 +80,29 @@ func (s *state) halted() bool { return suspended(s.job) || s.parked }
 
 // sized is the job with as many workers as were admitted, where that are fewer than it is to have.
 func sized(job *v1alpha1.TrainingJob, w World) *v1alpha1.TrainingJob {
-	e := framework.ElasticOf(job)
-	if e == nil || queueOf(job) == "" || !admitted(w) {
-		return job
-	}
-	n, known := w.Queue.Workload.Count(elasticSet)
-	if !known || n >= e.Replicas {
+	e, n := framework.ElasticOf(job), admittedReplicas(job, w)
+	if e == nil || n == nil || *n >= e.Replicas {
 		return job
 	}
 	fewer := job.DeepCopy()
-	fewer.Spec.PyTorch.Elastic.Replicas = n
+	fewer.Spec.PyTorch.Elastic.Replicas = *n
 	return fewer
+}
+
+// admittedReplicas is how many workers Kueue admitted, nil where it did not say. What is known of pods that were made outlives the
+// admission, and Kueue.
+func admittedReplicas(job *v1alpha1.TrainingJob, w World) *int32 {
+	switch prior := job.Status.Queue; {
+	case queueOf(job) == "" || framework.ElasticOf(job) == nil:
+		return nil
+	case admitted(w):
+		if n, known := w.Queue.Workload.Count(elasticSet); known {
+			return &n
+		}
+	case prior != nil && len(w.Pods) > 0:
+		return prior.AdmittedReplicas
+	}
+	return nil
 }
 
 // elasticSet is the PodSet whose size may vary: the workers of an elastic job.
@@ -96,6 +126,9 @@ func (s *state) enqueue(plan *engine.Plan) {
 		return
 	}
 	w, known := s.world.Queue.Workload, s.askable()
+	if known && !suspended(s.job) {
+		s.claims(plan) // Kueue counts the devices that they ask for
+	}
 	switch {
 	case w == nil && known && !suspended(s.job):
 		plan.Create = append(plan.Create, engine.Step{Object: s.workload().Object()})
@@ -168,11 +201,28 @@ func (s *state) podSet(role *framework.Role) kueue.PodSet {
 		TopologyRequest: s.topology(),
 	}
 	if e := framework.ElasticOf(s.job); e != nil && set.Name == elasticSet {
-		if least, _ := framework.Bounds(e); least < set.Count {
-			set.MinCount = &least
+		if fewest := s.fewest(e); fewest < set.Count {
+			set.MinCount = &fewest
 		}
 	}
 	return set
+}
+
+// fewest is the least number of workers that an elastic job is worth admitting with: it trains with them, and they make its gang
+// whole.
+func (s *state) fewest(e *v1alpha1.Elastic) int32 {
+	fewest, _ := framework.Bounds(e)
+	g, asked := gangOf(s.layout)
+	if !asked {
+		return fewest
+	}
+	for _, r := range g.Roles {
+		if names.Lower(r.Name) == elasticSet {
+			fewest = max(fewest, r.MinMember)
+		}
+	}
+	others := atStart(s.layout, count) - count(s.layout, s.layout.Find("Worker"))
+	return max(fewest, g.MinMember-others)
 }
 
 // topology asks Kueue for nodes that are close together. It keeps two PodSets in one domain if one of them is a single pod, as
@@ -194,9 +244,32 @@ func (s *state) topology() *kueue.TopologyRequest {
 	return request
 }
 
+// domains are those of the topology that Kueue gave to pods that are to be made, by name.
+func (s *state) domains() map[string]map[string]string {
+	if queueOf(s.job) == "" || !admitted(s.world) {
+		return nil
+	}
+	there, missing := map[string][]*corev1.Pod{}, map[string][]string{}
+	for _, r := range s.replicas {
+		if set := names.Lower(r.Role.Name); r.current() {
+			there[set] = append(there[set], r.pod)
+		} else {
+			missing[set] = append(missing[set], r.Name())
+		}
+	}
+	domains := map[string]map[string]string{}
+	for set, pods := range missing {
+		free := s.world.Queue.Free(set, there[set])
+		for i := range min(len(pods), len(free)) {
+			domains[pods[i]] = free[i]
+		}
+	}
+	return domains
+}
+
 // place gives a pod its place in the quota that was admitted.
 func place(s *state, m framework.Member, p *corev1.Pod) {
 	if queueOf(s.job) != "" && admitted(s.world) {
-		s.world.Queue.Place(p, names.Lower(m.Role.Name), m.Index)
+		s.world.Queue.Place(p, names.Lower(m.Role.Name), s.places[p.Name])
 	}
 }

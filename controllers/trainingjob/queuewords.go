@@ -101,20 +101,26 @@ func (s *state) partly() string {
 // stand records how the job stands in its queue.
 func (s *state) stand() {
 	queue := queueOf(s.job)
-	if queue == "" || queuesBeside(s.job, s.world) || suspended(s.job) && s.world.Queue.Workload == nil {
+	prior, w := s.job.Status.Queue, s.world.Queue.Workload
+	// Where Kueue cannot be asked, what is known of the job in its queue is kept.
+	left := suspended(s.job) && w == nil && (prior == nil || s.world.queues() && len(s.world.Pods) == 0)
+	if queue == "" || left || queuesBeside(s.job, s.world) {
 		s.job.Status.Queue = nil
 		return
 	}
-	status := &v1alpha1.QueueStatus{Name: queue, State: v1alpha1.QueueUnavailable}
-	if w := s.world.Queue.Workload; s.world.queues() {
+	status := &v1alpha1.QueueStatus{Name: queue, State: v1alpha1.QueueUnavailable, AdmittedReplicas: admittedReplicas(s.job, s.world)}
+	switch {
+	case !s.world.queues() && inKueue(s.job, s.world):
+		status.Workload = names.Workload(s.job.Name)
+	case s.world.queues():
 		status.State = v1alpha1.QueuePending
 		if w != nil {
 			status.State, status.Workload, status.ClusterQueue = stateIn(w), names.Workload(s.job.Name), w.ClusterQueue()
 			status.Evictions, status.EvictedReason = w.Evictions(), w.EvictedReason()
 		}
 	}
-	if status.EvictedReason == "" && s.job.Status.Queue != nil && status.Evictions > 0 {
-		status.EvictedReason = s.job.Status.Queue.EvictedReason
+	if status.EvictedReason == "" && prior != nil && status.Evictions > 0 {
+		status.EvictedReason = prior.EvictedReason
 	}
 	s.job.Status.Queue = status
 }

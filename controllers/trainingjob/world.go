@@ -81,6 +81,8 @@ type state struct {
 	gang *squad
 	// parked is true while the job's queue keeps it from having pods.
 	parked bool
+	// places are the domains of pods to be made in the topology of the queue, by name.
+	places map[string]map[string]string
 	// wait is what keeps pods from being made, if anything.
 	wait *wait
 	// causes are the failures that this pass records, in full.
@@ -146,7 +148,7 @@ func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
 	}
 	slices.SortFunc(s.surplus, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	s.failures, s.unsettled = s.settled(s.failing())
-	s.gang = s.muster()
+	s.gang, s.places = s.muster(), s.domains()
 	s.wait = s.ask()
 	return s
 }

@@ -6,6 +6,7 @@ package kueue
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -44,8 +45,8 @@ func (w World) flavor(name string) *Flavor {
 }
 
 // Place completes a pod of an admitted Workload with where it runs: the labels and tolerations of its flavors, what admission checks
-// want, and its domain in the topology. The index is the pod's in its PodSet.
-func (w World) Place(p *corev1.Pod, podSet string, index int) {
+// want, and its domain in the topology, one of those that are free.
+func (w World) Place(p *corev1.Pod, podSet string, domain map[string]string) {
 	a := w.Workload.assignment(podSet)
 	if a == nil {
 		return
@@ -64,7 +65,7 @@ func (w World) Place(p *corev1.Pod, podSet string, index int) {
 		}
 	}
 	if a.TopologyAssignment != nil {
-		merge(&p.Spec.NodeSelector, a.TopologyAssignment.domain(index))
+		merge(&p.Spec.NodeSelector, domain)
 		merge(&p.Annotations, w.Workload.marks(podSet))
 	}
 }
@@ -78,7 +79,7 @@ func update(p *corev1.Pod, u Update) {
 
 // marks are the annotations by which Kueue knows a pod that it has placed.
 func (w *Workload) marks(podSet string) map[string]string {
-	marks := map[string]string{workloadAnnotation: w.Name}
+	marks := map[string]string{WorkloadAnnotation: w.Name}
 	for _, s := range w.Spec.PodSets {
 		if s.Name != podSet {
 			continue
@@ -110,20 +111,36 @@ func tolerate(p *corev1.Pod, tolerations []corev1.Toleration) {
 	}
 }
 
-// domain is the node selector of the pod with an index: the first domain has the first pods. A pod beyond the last domain, which
-// Kueue does not make, has none.
-func (t *TopologyAssignment) domain(index int) map[string]string {
-	left := int32(index)
+// Free are the domains for the pods of a PodSet that are to be made, in order, as node selectors: those for all of its pods, less
+// those of pods that are there. Kueue sorts them anew when it replaces one, so that they have no numbers.
+func (w World) Free(podSet string, there []*corev1.Pod) []map[string]string {
+	a := w.Workload.assignment(podSet)
+	if a == nil || a.TopologyAssignment == nil {
+		return nil
+	}
+	t, taken := a.TopologyAssignment, map[string]int32{}
+	for _, p := range there {
+		taken[t.key(p.Spec.NodeSelector)]++
+	}
+	var free []map[string]string
 	for _, s := range t.Slices {
 		for i := range int(s.DomainCount) {
-			n := s.PodCounts.at(i)
-			if left < n {
-				return t.labels(s, i)
+			labels := t.labels(s, i)
+			for range s.PodCounts.at(i) - taken[t.key(labels)] {
+				free = append(free, labels)
 			}
-			left -= n
 		}
 	}
-	return nil
+	return free
+}
+
+// key tells domains apart.
+func (t *TopologyAssignment) key(labels map[string]string) string {
+	values := make([]string, len(t.Levels))
+	for i, level := range t.Levels {
+		values[i] = labels[level]
+	}
+	return strings.Join(values, "\n")
 }
 
 func (t *TopologyAssignment) labels(s Slice, domain int) map[string]string {

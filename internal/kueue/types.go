@@ -35,9 +35,9 @@ const (
 	PriorityLabel = Group + "/priority-class"
 	// OwnerLabel of a Workload is the UID of its job: Kueue names it when the Workload preempts another.
 	OwnerLabel = Group + "/job-uid"
-	// workloadAnnotation of a pod is the name of its Workload, and one of the others says that the pod was placed in a topology:
+	// WorkloadAnnotation of a pod is the name of its Workload, and one of the others says that the pod was placed in a topology:
 	// Kueue must not count it a second time.
-	workloadAnnotation      = Group + "/workload"
+	WorkloadAnnotation      = Group + "/workload"
 	requiredAnnotation      = Group + "/podset-required-topology"
 	preferredAnnotation     = Group + "/podset-preferred-topology"
 	unconstrainedAnnotation = Group + "/podset-unconstrained-topology"
