@@ -32,28 +32,70 @@ func resumable(s *state, _ framework.Member, p *corev1.Pod) {
 	podspec.AddEnv(&p.Spec, podspec.Every, vars)
 }
 
-// lostCheckpoints: a checkpoint in the container's own file system is gone with the pod, and nobody would notice until it is needed.
+// lostCheckpoints: a checkpoint in the container's own file system, or on a volume that is made with the pod, is gone with the pod, and
+// nobody would notice until it is needed.
 func lostCheckpoints(job *v1alpha1.TrainingJob) (objection, bool) {
 	c := job.Spec.RunPolicy.Checkpoint
 	if c == nil {
 		return objection{}, false
 	}
-	layout, _ := framework.Resolve(job)
-	kept := slices.ContainsFunc(layout.Roles, func(r framework.Role) bool {
-		return slices.ContainsFunc(r.Template.Spec.Containers, func(one corev1.Container) bool { return mounts(one, c.Path) })
-	})
-	return objection{
-		v1alpha1.ReasonInvalidSpec,
-		"spec.runPolicy.checkpoint.path: no container mounts a volume at " + c.Path + " or above it, so that checkpoints would be gone with their pod: mount one, such as a PersistentVolumeClaim, in the template.",
-	}, !kept
+	what := "no container mounts a volume at " + c.Path + " or above it"
+	for i := range job.Spec.Roles {
+		spec := &job.Spec.Roles[i].Template.Spec
+		for k := range spec.Containers {
+			name, mounted := mounts(spec.Containers[k], c.Path)
+			kind, goes := fleeting(spec.Volumes, name)
+			if mounted && !goes {
+				return objection{}, false
+			}
+			if mounted {
+				what = "volume " + name + " that is mounted there is of kind " + kind
+			}
+		}
+	}
+	return invalid("spec.runPolicy.checkpoint.path: %s, so that checkpoints would be gone with their pod: "+
+		"mount one that stays, such as a persistentVolumeClaim, nfs or hostPath, in the template.", what)
 }
 
-func mounts(c corev1.Container, dir string) bool {
+// mounts is the volume that a container has at a directory: of several above it the nearest.
+func mounts(c corev1.Container, dir string) (string, bool) {
 	dir = path.Clean(dir)
-	return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+	nearest, name, found := "", "", false
+	for _, m := range c.VolumeMounts {
 		at := strings.TrimSuffix(path.Clean(m.MountPath), "/")
-		return dir == at || strings.HasPrefix(dir, at+"/")
-	})
+		if (dir == at || strings.HasPrefix(dir, at+"/")) && (!found || len(at) > len(nearest)) {
+			nearest, name, found = at, m.Name, true
+		}
+	}
+	return name, found
+}
+
+// fleeting is true for a volume that is made with its pod and goes with it, and names its kind. One of no kind is an emptyDir.
+func fleeting(volumes []corev1.Volume, name string) (string, bool) {
+	i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == name })
+	if i < 0 {
+		return "", false
+	}
+	v := volumes[i].VolumeSource
+	kinds := []struct {
+		name string
+		is   bool
+	}{
+		{"emptyDir", v.EmptyDir != nil || v == (corev1.VolumeSource{})},
+		{"configMap", v.ConfigMap != nil},
+		{"secret", v.Secret != nil},
+		{"downwardAPI", v.DownwardAPI != nil},
+		{"projected", v.Projected != nil},
+		{"ephemeral", v.Ephemeral != nil},
+		{"gitRepo", v.GitRepo != nil},
+		{"image", v.Image != nil},
+	}
+	for _, kind := range kinds {
+		if kind.is {
+			return kind.name, true
+		}
+	}
+	return "", false
 }
 
 // recordCheckpoint keeps the last checkpoint in the status. Steps in between change nothing.

@@ -69,8 +69,10 @@ func seen(found map[string]*v1alpha1.Accelerator, v vendor, resource string, n *
 		a.Name = called(resource, product, selector)
 		found[key] = a
 	}
-	capacity := n.Status.Capacity[corev1.ResourceName(resource)]
-	a.Spec.DevicesPerNode = min(1024, max(a.Spec.DevicesPerNode, clip(capacity.Value())))
+	if _, onDemand := n.Labels[nodePool]; onDemand {
+		capacity := n.Status.Capacity[corev1.ResourceName(resource)]
+		a.Spec.DevicesPerNode = min(1024, max(a.Spec.DevicesPerNode, clip(capacity.Value())))
+	}
 	for _, t := range n.Spec.Taints {
 		if toleration, known := tolerate(resource, t); known && !slices.Contains(a.Spec.Tolerations, toleration) && len(a.Spec.Tolerations) < 16 {
 			a.Spec.Tolerations = append(a.Spec.Tolerations, toleration)
@@ -78,6 +80,9 @@ func seen(found map[string]*v1alpha1.Accelerator, v vendor, resource string, n *
 	}
 	a.Spec.Topology = fabricOf(a.Spec.Topology, n)
 }
+
+// nodePool is the label of nodes that Karpenter makes on demand. The labels of node pools of clouds do not tell whether they grow.
+const nodePool = "karpenter.sh/nodepool"
 
 // product is the name of a node's devices, and the labels that select such nodes.
 func (v vendor) product(n *corev1.Node) (string, map[string]string) {
@@ -189,11 +194,6 @@ func ofClass(c Class) v1alpha1.Accelerator {
 	a := v1alpha1.Accelerator{Spec: v1alpha1.AcceleratorSpec{DeviceClass: &v1alpha1.DeviceClass{Name: c.Name}}}
 	a.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Accelerator"))
 	a.Name = label(c.Name)
-	on := map[string]int32{}
-	for _, d := range c.Devices {
-		on[d.Node]++
-		a.Spec.DevicesPerNode = min(1024, max(a.Spec.DevicesPerNode, on[d.Node]))
-	}
 	return a
 }
 

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -67,8 +68,9 @@ func AtRisk(job *v1alpha1.TrainingJob, pods []corev1.Pod, now time.Time) time.Du
 	if t := job.Status.RunningTime; t != nil {
 		since = t.Time
 	}
+	main := mainsOf(job)
 	for i := range pods {
-		since = later(since, started(&pods[i]))
+		since = later(since, started(&pods[i], main[pods[i].Labels[names.Role]]))
 	}
 	if last, told := Last(job, pods); told {
 		since = later(since, last.Time)
@@ -79,18 +81,31 @@ func AtRisk(job *v1alpha1.TrainingJob, pods []corev1.Pod, now time.Time) time.Du
 	return max(0, now.Sub(since))
 }
 
-// started is when the containers of a pod began to run: the last of them to do so.
-func started(p *corev1.Pod) time.Time {
-	var at time.Time
+// mainsOf are the names of the main containers, by the labels of the roles.
+func mainsOf(job *v1alpha1.TrainingJob) map[string]string {
+	found := map[string]string{}
+	layout, known := framework.Resolve(job)
+	if !known {
+		return found
+	}
+	for i := range layout.Roles {
+		found[names.Lower(layout.Roles[i].Name)] = layout.Roles[i].MainName()
+	}
+	return found
+}
+
+// started is when the main container of a pod began to run. A sidecar that was started again lost nobody's work.
+func started(p *corev1.Pod, main string) time.Time {
 	for _, c := range p.Status.ContainerStatuses {
-		if s := c.State.Running; s != nil {
-			at = later(at, s.StartedAt.Time)
-		}
-		if s := c.State.Terminated; s != nil {
-			at = later(at, s.StartedAt.Time)
+		switch run, end := c.State.Running, c.State.Terminated; {
+		case c.Name != main:
+		case run != nil:
+			return run.StartedAt.Time
+		case end != nil:
+			return end.StartedAt.Time
 		}
 	}
-	return at
+	return time.Time{}
 }
 
 func later(a, b time.Time) time.Time {

@@ -219,12 +219,20 @@ func (d *discover) run(ctx context.Context) error {
 	if d.format != asTable {
 		return writeObjects(d.Out, d.format, acceleratorObjects(found))
 	}
-	t := table{header: []string{"NAME", "RESOURCE", "PER NODE", "SHARING"}}
+	t := table{header: []string{"NAME", "RESOURCE", "ON DEMAND", "SHARING"}}
 	for i := range found {
-		t.add(found[i].Name, resourceOf(&found[i]), fmt.Sprint(found[i].Spec.DevicesPerNode), modeOf(&found[i]))
+		t.add(found[i].Name, resourceOf(&found[i]), onDemand(&found[i]), modeOf(&found[i]))
 	}
 	t.write(d.Out, "")
 	return nil
+}
+
+// onDemand is how many devices nodes have that are made on demand.
+func onDemand(a *v1alpha1.Accelerator) string {
+	if a.Spec.DevicesPerNode == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d per node", a.Spec.DevicesPerNode)
 }
 
 // deviceClasses are the classes of dynamic resource allocation and their devices, none where the cluster does not serve it.

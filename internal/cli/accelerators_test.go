@@ -79,9 +79,9 @@ func TestAcceleratorsAreDiscovered(t *testing.T) {
 		node, slice, class("gpu.example.com", `device.driver == "gpu.example.com"`), class("other.example.com", `device.driver == "other.example.com"`),
 	}
 	got := call(t, objects, nil, "accelerators", "discover", "-o", "table")
-	want := `NAME              RESOURCE                PER NODE   SHARING
-gpu-example-com   class gpu.example.com   2          None
-nvidia-l4         nvidia.com/gpu          4          None
+	want := `NAME              RESOURCE                ON DEMAND   SHARING
+gpu-example-com   class gpu.example.com   -           None
+nvidia-l4         nvidia.com/gpu          -           None
 `
 	if diff := cmp.Diff(want, got.out); diff != "" || got.code != ExitOK {
 		t.Errorf("exit code %d, %s (-want +got):\n%s", got.code, got.err, diff)

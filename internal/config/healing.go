@@ -25,7 +25,8 @@ type Healing struct {
 	Taints []string `json:"taints"`
 	// NotReadyAfter is how long a node may be silent or not ready.
 	NotReadyAfter metav1.Duration `json:"notReadyAfter"`
-	// AvoidFor is how long a node is avoided for a device that was unhealthy, or for pods it turned away.
+	// AvoidFor is how long devices that were unhealthy and pods that were turned away are held against a node: one device makes other
+	// nodes preferred, two, or three pods turned away, make the node avoided.
 	AvoidFor metav1.Duration `json:"avoidFor"`
 }
 

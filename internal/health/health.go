@@ -24,7 +24,7 @@ type Verdict string
 // The verdicts.
 const (
 	Healthy Verdict = "Healthy"
-	// Suspect is a node that may become Bad or Healthy: nothing is done yet.
+	// Suspect is a node that may become Bad or Healthy: no pod leaves it yet.
 	Suspect Verdict = "Suspect"
 	// Bad is a node to leave and to stay away from.
 	Bad Verdict = "Bad"
@@ -55,7 +55,7 @@ type Policy struct {
 	Taints []string
 	// NotReadyAfter is how long a node may be silent or not ready.
 	NotReadyAfter time.Duration
-	// AvoidFor is how long a node is avoided for what was seen on a pod, which is gone then.
+	// AvoidFor is how long what was seen on pods, which are gone then, is held against a node.
 	AvoidFor time.Duration
 }
 
