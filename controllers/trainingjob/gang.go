@@ -263,7 +263,7 @@ func (s *state) cannotPlace() (metav1.Condition, bool) {
 		why, _ = s.find(unschedulable)
 	}
 	message := fmt.Sprintf("%s cannot place the %d pods that are needed together: %s", q.row.Name, q.MinMember, why)
-	return condition(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonGangUnschedulable, message), why != ""
+	return condition(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonGangUnschedulable, s.avoiding(message)), why != ""
 }
 
 // formation records what places the gang, and how much of it is placed.
