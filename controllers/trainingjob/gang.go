@@ -249,7 +249,7 @@ func awaitsGroup(s *state) (wait, bool) {
 	if says := q.row.Says(q.group); says != "" {
 		w.status, w.message = no, why+" "+says
 	}
-	return w, why != ""
+	return s.untouched(w), why != ""
 }
 
 // cannotPlace is the condition of a gang whose scheduler finds no room for the minimum.
