@@ -62,7 +62,7 @@ const (
 	ReasonCreatingPods = "CreatingPods"
 	// ReasonUnschedulable: the scheduler finds no node for a pod.
 	ReasonUnschedulable = "Unschedulable"
-	// ReasonWaitingForScheduler: pods wait for the scheduler.
+	// ReasonWaitingForScheduler: pods wait for the scheduler; False when it has not looked at one for a minute.
 	ReasonWaitingForScheduler = "WaitingForScheduler"
 	// ReasonAllScheduled: every pod has a node.
 	ReasonAllScheduled = "AllScheduled"

@@ -110,9 +110,30 @@ func (s *state) recordCheckpoint() {
 
 // recordLoss adds the work that a stop costs, as of the moment it happened.
 func (s *state) recordLoss(stopped time.Time) {
-	if lost := int64(checkpoint.AtRisk(s.job, s.world.Pods, stopped) / time.Second); lost > 0 {
+	s.lose(checkpoint.AtRisk(s.job, s.world.Pods, stopped))
+}
+
+// recordRelease adds the work that a release of the gang costs. What a failure of before cost was recorded with it.
+func (s *state) recordRelease() {
+	since := checkpoint.Since(s.job, s.world.Pods)
+	charged := slices.ContainsFunc(s.job.Status.Restarts, func(rec v1alpha1.Restart) bool { return !stoppedBy(rec).Before(since) })
+	if s.job.Status.RunningTime != nil && !charged {
+		s.lose(s.now.Sub(since))
+	}
+}
+
+func (s *state) lose(work time.Duration) {
+	if lost := int64(work / time.Second); lost > 0 {
 		s.checkpointStatus().LostSeconds += lost
 	}
+}
+
+// stoppedBy is when the last failure of a unit stopped it, zero when that is not known.
+func stoppedBy(rec v1alpha1.Restart) time.Time {
+	if rec.Cause == nil || rec.Cause.Time == nil {
+		return time.Time{}
+	}
+	return rec.Cause.Time.Time
 }
 
 func (s *state) checkpointStatus() *v1alpha1.CheckpointStatus {

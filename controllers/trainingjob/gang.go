@@ -249,7 +249,7 @@ func awaitsGroup(s *state) (wait, bool) {
 	if says := q.row.Says(q.group); says != "" {
 		w.status, w.message = no, why+" "+says
 	}
-	return w, why != ""
+	return s.untouched(w), why != ""
 }
 
 // cannotPlace is the condition of a gang whose scheduler finds no room for the minimum.
@@ -263,7 +263,7 @@ func (s *state) cannotPlace() (metav1.Condition, bool) {
 		why, _ = s.find(unschedulable)
 	}
 	message := fmt.Sprintf("%s cannot place the %d pods that are needed together: %s", q.row.Name, q.MinMember, why)
-	return condition(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonGangUnschedulable, message), why != ""
+	return condition(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonGangUnschedulable, s.avoiding(message)), why != ""
 }
 
 // formation records what places the gang, and how much of it is placed.

@@ -24,6 +24,7 @@ type groupInShort struct {
 	Of     v1alpha1.GangScheduler `json:"of"`
 	Name   string                 `json:"name"`
 	Going  bool                   `json:"going"`
+	Made   metav1.Time            `json:"made"`
 	Spec   map[string]any         `json:"spec"`
 	Status map[string]any         `json:"status"`
 }
@@ -41,6 +42,7 @@ func (c gangCase) world(job *v1alpha1.TrainingJob) World {
 		o.SetName(g.Name)
 		o.SetNamespace(job.Namespace)
 		o.SetUID("uid-of-group")
+		o.SetCreationTimestamp(g.Made)
 		if g.Going {
 			o.SetDeletionTimestamp(new(metav1.NewTime(noon)))
 		}

@@ -59,6 +59,7 @@ type podInShort struct {
 	Going    bool                   `json:"going"`
 	Reason   string                 `json:"reason"`
 	NoNode   string                 `json:"noNode"`
+	Unseen   bool                   `json:"unseen"` // no scheduler has looked at it
 	Restarts int32                  `json:"restarts"`
 	State    corev1.ContainerState  `json:"state"`
 	Last     *corev1.ContainerState `json:"last"`
@@ -250,7 +251,7 @@ func (p podInShort) pod(t *testing.T, job *v1alpha1.TrainingJob) corev1.Pod {
 		made.Status.Conditions = []corev1.PodCondition{{
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: p.NoNode,
 		}}
-	} else {
+	} else if !p.Unseen {
 		made.Spec.NodeName = cmp.Or(p.Node, "node-1")
 	}
 	if p.Going {

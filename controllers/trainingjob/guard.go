@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/checkpoint"
 	"github.com/millrace-ml/millrace/internal/gang"
 )
 
@@ -35,10 +36,7 @@ func (s *state) guarded() bool { return s.gang != nil && s.gang.row.Name == v1al
 
 // waiting is the gang of a job as the others see it, and whether it holds nodes and waits for more.
 func (s *state) waiting() (gang.Waiting, bool) {
-	w := gang.Waiting{Name: s.job.Namespace + "/" + s.job.Name, Created: s.job.CreationTimestamp.Time}
-	if t := s.job.Status.RunningTime; t != nil {
-		w.Ran = t.Time
-	}
+	w := rival(s.job, 0)
 	for _, r := range s.replicas {
 		if r.current() && hasNode(r.pod) && !finished(r.pod) {
 			w.Placed++
@@ -141,6 +139,7 @@ func (s *state) release() {
 	if s.now.Sub(s.since()) < s.patience(me) {
 		return
 	}
+	s.recordRelease()
 	g := s.standing()
 	g.Releases++
 	g.NextTry = new(metav1.NewTime(s.now.Add(gang.Backoff(string(s.job.UID), g.Releases)).Truncate(time.Second)))
@@ -204,15 +203,26 @@ func (s *state) parting() (reason, why string) {
 	return eventRestart, "a new attempt begins"
 }
 
+// rival is a job by what its status says it loses, so that it and the others judge it alike.
+func rival(job *v1alpha1.TrainingJob, placed int32) gang.Waiting {
+	w := gang.Waiting{Name: job.Namespace + "/" + job.Name, Placed: placed, Created: job.CreationTimestamp.Time}
+	if job.Status.RunningTime == nil {
+		return w
+	}
+	w.Ran = checkpoint.Since(job, nil)
+	for _, rec := range job.Status.Restarts {
+		if rec.Unit == jobUnit {
+			w.Ran = later(w.Ran, stoppedBy(rec))
+		}
+	}
+	return w
+}
+
 // rivalOf is a job as a gang of Guard that holds nodes and waits for more, by its status, and whether it is one.
 func rivalOf(job *v1alpha1.TrainingJob) (gang.Waiting, bool) {
 	g := job.Status.Gang
 	if g == nil || g.Scheduler != v1alpha1.GangGuard || ended(job) || suspended(job) {
 		return gang.Waiting{}, false
 	}
-	w := gang.Waiting{Name: job.Namespace + "/" + job.Name, Placed: g.Placed, Created: job.CreationTimestamp.Time}
-	if t := job.Status.RunningTime; t != nil {
-		w.Ran = t.Time
-	}
-	return w, g.Placed > 0 && g.Placed < g.MinMember
+	return rival(job, g.Placed), g.Placed > 0 && g.Placed < g.MinMember
 }

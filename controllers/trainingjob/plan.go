@@ -63,6 +63,8 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 	s.admit(&plan)
 	s.remote(&plan)
 	s.assemble(&plan)
+	_, again := s.overlooked()
+	plan.Again = engine.Soonest(plan.Again, again)
 	if s.wait != nil {
 		plan.Again = engine.Soonest(plan.Again, s.wait.again)
 	}

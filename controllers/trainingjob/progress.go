@@ -73,6 +73,9 @@ func (s *state) placing(missing func(replica) bool) metav1.Condition {
 	if slices.ContainsFunc(s.replicas, func(r replica) bool { return missing(r) && !s.awaitsWorkers(r) }) {
 		return condition(kind, unknown, v1alpha1.ReasonCreatingPods, "Pods are being created.")
 	}
+	if message, _ := s.overlooked(); message != "" {
+		return condition(kind, no, v1alpha1.ReasonWaitingForScheduler, message)
+	}
 	if slices.ContainsFunc(s.replicas, func(r replica) bool { return r.current() && r.pod.Spec.NodeName == "" }) {
 		return condition(kind, unknown, v1alpha1.ReasonWaitingForScheduler, "Pods wait for the scheduler.")
 	}

@@ -61,9 +61,15 @@ func Step(o metav1.Object) *int64 {
 // AtRisk is the work that a job would lose if it were stopped now: the time since its last checkpoint, or since all of its pods
 // ran. A job of which not all pods run does not work, and loses nothing.
 func AtRisk(job *v1alpha1.TrainingJob, pods []corev1.Pod, now time.Time) time.Duration {
-	if job.Status.RunningAttempt == nil {
+	since := Since(job, pods)
+	if job.Status.RunningAttempt == nil || since.IsZero() {
 		return 0
 	}
+	return max(0, now.Sub(since))
+}
+
+// Since is the time from which work is not saved: that of the last checkpoint, or since when all pods ran; zero when they never did.
+func Since(job *v1alpha1.TrainingJob, pods []corev1.Pod) time.Time {
 	var since time.Time
 	if t := job.Status.RunningTime; t != nil {
 		since = t.Time
@@ -75,10 +81,7 @@ func AtRisk(job *v1alpha1.TrainingJob, pods []corev1.Pod, now time.Time) time.Du
 	if last, told := Last(job, pods); told {
 		since = later(since, last.Time)
 	}
-	if since.IsZero() {
-		return 0
-	}
-	return max(0, now.Sub(since))
+	return since
 }
 
 // mainsOf are the names of the main containers, by the labels of the roles.

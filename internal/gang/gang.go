@@ -120,11 +120,14 @@ type Settings struct {
 	SchedulerNames map[v1alpha1.GangScheduler]string
 }
 
-// Choose is the back end for a gang: the one the job wants, the one the manager is set to, or else the first that the cluster
-// serves and that can do what the job asks. Guard can always.
+// Choose is the back end for a gang: the one the job wants, whether it can or not, the one the manager is set to, or else the first
+// that the cluster serves; of these one that can do what the job asks. Guard can always.
 func (s Settings) Choose(wanted v1alpha1.GangScheduler, g Gang, served []schema.GroupVersionKind) Row {
-	for _, name := range []v1alpha1.GangScheduler{wanted, s.Scheduler} {
-		if row, known := Find(name); known {
+	if row, known := Find(wanted); known {
+		return row
+	}
+	if row, known := Find(s.Scheduler); known {
+		if _, lacking := row.lack(g); !lacking {
 			return row
 		}
 	}

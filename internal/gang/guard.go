@@ -31,11 +31,12 @@ type Waiting struct {
 	Placed int32
 	// Created is when the job was made.
 	Created time.Time
-	// Ran is since when there is work to lose; zero for a gang that has not run since it was placed last.
+	// Ran is since when there is work to lose: since the gang ran, or its last checkpoint; zero when it has not run since it was
+	// placed last.
 	Ran time.Time
 }
 
-// loss is what a release would cost: the work of its pods since they ran.
+// loss is what a release would cost: the work of its pods since they ran, or saved it.
 func (w Waiting) loss(now time.Time) time.Duration {
 	if w.Ran.IsZero() {
 		return 0

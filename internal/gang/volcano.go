@@ -50,6 +50,9 @@ var volcano = Row{
 			return ""
 		}
 		queue, _, _ := unstructured.NestedString(group.Object, "spec", "queue")
+		if queue == "" {
+			return fmt.Sprintf("PodGroup %s waits for Volcano to let it in.", group.GetName())
+		}
 		return fmt.Sprintf("PodGroup %s waits in Volcano's queue %s.", group.GetName(), queue)
 	},
 	Admitted: func(group *unstructured.Unstructured) {
