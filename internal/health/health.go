@@ -230,16 +230,22 @@ func Broken(containers []corev1.ContainerStatus) []string {
 	var found []string
 	for _, c := range containers {
 		for _, resource := range c.AllocatedResourcesStatus {
-			for _, d := range resource.Resources {
-				if d.Health == corev1.ResourceHealthStatusUnhealthy {
-					id, _, _ := strings.Cut(string(d.ResourceID), "::")
-					found = append(found, id)
-				}
-			}
+			found = append(found, unhealthy(resource.Resources)...)
 		}
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
+}
+
+func unhealthy(devices []corev1.ResourceHealth) []string {
+	var found []string
+	for _, d := range devices {
+		if d.Health == corev1.ResourceHealthStatusUnhealthy {
+			id, _, _ := strings.Cut(string(d.ResourceID), "::")
+			found = append(found, id)
+		}
+	}
+	return found
 }
 
 // failures: devices failed on the node. The kubelet gives a device that is unhealthy to nobody, so that the node may well do with
