@@ -6,6 +6,7 @@ package trainingjob
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -138,8 +139,10 @@ func (s *state) enqueue(plan *engine.Plan) {
 		plan.Delete = append(plan.Delete, engine.Step{Object: w.Target()})
 	case w.MustRelease():
 		plan.Patch = append(plan.Patch, statusOfWorkload(w, w.Release(s.now)))
-	case known && !w.Is(kueue.QuotaReserved) && !w.SameSize(s.workload().Spec):
-		plan.Patch = append(plan.Patch, engine.Step{Object: w.Target(), Data: w.Resize(s.workload().Spec)})
+	case s.reenters() != "":
+		plan.Delete = append(plan.Delete, engine.Step{Object: w.Target()})
+	case known && !w.Is(kueue.QuotaReserved) && !w.Same(s.workload()):
+		plan.Patch = append(plan.Patch, engine.Step{Object: w.Target(), Data: w.Resize(s.workload())})
 	}
 }
 
@@ -182,8 +185,13 @@ func (s *state) workload() *kueue.Workload {
 	labels := ownLabels(s.job)
 	maps.Copy(labels, map[string]string{kueue.OwnerLabel: string(s.job.UID)})
 	w := &kueue.Workload{
-		ObjectMeta: metav1.ObjectMeta{Name: names.Workload(s.job.Name), Namespace: s.job.Namespace, Labels: labels},
-		Spec:       kueue.Spec{QueueName: queueOf(s.job)},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: names.Workload(s.job.Name), Namespace: s.job.Namespace, Labels: labels, Annotations: map[string]string{names.Asks: s.demand()},
+		},
+		Spec: kueue.Spec{QueueName: queueOf(s.job)},
+	}
+	if avoided := s.avoidedNames(); len(avoided) > 0 {
+		w.Annotations[names.Avoids] = strings.Join(avoided, ",")
 	}
 	for i := range s.layout.Roles {
 		w.Spec.PodSets = append(w.Spec.PodSets, s.podSet(&s.layout.Roles[i]))

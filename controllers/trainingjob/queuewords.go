@@ -34,6 +34,8 @@ func queueing(s *state) (wait, bool) {
 		return pending(unknown, fmt.Sprintf("The job is about to enter queue %s.", queue)), true
 	case !w.Active() || w.MustRelease():
 		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: eviction(w)}, true
+	case s.reenters() != "":
+		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: s.reenters()}, true
 	case !w.MayRun():
 		return standing(queue, w), true
 	}
@@ -118,6 +120,9 @@ func (s *state) stand() {
 			status.State, status.Workload, status.ClusterQueue = stateIn(w), names.Workload(s.job.Name), w.ClusterQueue()
 			status.Evictions, status.EvictedReason = w.Evictions(), w.EvictedReason()
 		}
+	}
+	if s.reenters() != "" {
+		status.State = v1alpha1.QueueEvicted
 	}
 	if status.EvictedReason == "" && prior != nil && status.Evictions > 0 {
 		status.EvictedReason = prior.EvictedReason
