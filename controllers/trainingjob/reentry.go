@@ -5,16 +5,18 @@ package trainingjob
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // reentries are asked in order why the quota that a job has is of no use to it.
-var reentries = []func(*state) (why string){asksOtherwise}
+var reentries = []func(*state) (why string){asksOtherwise, pinned}
 
 // reenters says why a job gives up its quota and enters its queue anew, empty if it does not. Its pods end first, as when Kueue
 // evicts it.
@@ -37,6 +39,49 @@ func asksOtherwise(s *state) string {
 		return ""
 	}
 	return "What the pods ask for has changed since quota was reserved"
+}
+
+// replacing is how long Kueue is given to put another node in the place of one that is bad. It does so for nodes that are gone or do
+// not answer, and sees neither devices nor conditions.
+const replacing = time.Minute
+
+// pinned: a pod would have to run on a node that the job keeps away from. Kueue is told of that with the Workload of next time.
+func pinned(s *state) string {
+	node := s.pinnedTo()
+	if node == nil || s.untilReentry(node) > 0 {
+		return ""
+	}
+	return givenBad(node)
+}
+
+// awaitsReplacement: such a pod would be pending for ever.
+func awaitsReplacement(s *state) (wait, bool) {
+	node := s.pinnedTo()
+	if node == nil {
+		return wait{}, false
+	}
+	return wait{status: no, reason: v1alpha1.ReasonQueuePending, again: s.untilReentry(node), message: fmt.Sprintf(
+		"%s: unless Kueue replaces the node, the job gives its quota back and enters queue %s anew.", givenBad(node), queueOf(s.job))}, true
+}
+
+func givenBad(node *v1alpha1.JudgedNode) string {
+	return fmt.Sprintf("Kueue gave the job node %s, which it keeps away from (%s)", node.Name, node.Evidence)
+}
+
+func (s *state) untilReentry(node *v1alpha1.JudgedNode) time.Duration {
+	return node.Since.Add(replacing).Sub(s.now)
+}
+
+// pinnedTo finds a node that the job keeps away from and that is the domain of a pod to be made.
+func (s *state) pinnedTo() *v1alpha1.JudgedNode {
+	for _, n := range s.avoided() {
+		for _, r := range s.replicas {
+			if !r.current() && !r.done && s.places[r.Name()][corev1.LabelHostname] == n.Name {
+				return &n
+			}
+		}
+	}
+	return nil
 }
 
 // demand is a digest of what a pod of each role asks for.
