@@ -112,9 +112,10 @@ type life struct {
 	groups   []unstructured.Unstructured
 	// queue is Kueue, if the job waits in a queue of it.
 	queue *queueLife
-	// bare is true while the Accelerator is not there, largest is its largest node.
+	// bare is true while the Accelerator is not there, largest is its largest node, label what its nodes are chosen by.
 	bare    bool
 	largest int32
+	label   string
 }
 
 // pass decides as the engine does, twice, and carries the plan out.
@@ -214,7 +215,7 @@ func (l *life) happen() {
 		l.job.Spec.RunPolicy.Suspend = new(!suspended(l.job))
 	}
 	if l.dice.roll(10) == 0 {
-		l.bare, l.largest = l.dice.roll(2) == 0, int32(4*l.dice.roll(3))
+		l.bare, l.largest, l.label = l.dice.roll(2) == 0, int32(4*l.dice.roll(3)), pick(l.dice, "a100", "a100-80")
 	}
 	if l.dice.roll(12) == 1 {
 		l.breakOrMend()
@@ -285,7 +286,7 @@ func FuzzPlan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bytes []byte) {
 		// The fuzzer likes inputs of megabytes, and would play one life for minutes.
 		d := dice(bytes[:min(len(bytes), 300)])
-		l := &life{t: t, dice: &d, job: d.job(), now: noon, largest: 8}
+		l := &life{t: t, dice: &d, job: d.job(), now: noon, largest: 8, label: "a100"}
 		if d.roll(2) == 0 {
 			l.served = Optional
 		}

@@ -44,7 +44,7 @@ func (l *life) world() World {
 	if !l.bare {
 		w.Accelerators = []v1alpha1.Accelerator{{
 			ObjectMeta: metav1.ObjectMeta{Name: "a100"},
-			Spec:       v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu", NodeSelector: map[string]string{"gpu": "a100"}},
+			Spec:       v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu", NodeSelector: map[string]string{"gpu": l.label}},
 			Status:     v1alpha1.AcceleratorStatus{Nodes: new(int32(1)), Shapes: []v1alpha1.NodeShape{{Devices: l.largest, Nodes: 1}}},
 		}}
 	}

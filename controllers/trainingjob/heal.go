@@ -186,15 +186,11 @@ func (s *state) avoiding(message string) string {
 // avoid keeps a new pod away from the nodes that are judged bad. By name: the label of a host's name may be another's.
 func avoid(s *state, _ framework.Member, p *corev1.Pod) {
 	preferOthers(&p.Spec, s.doubted())
-	var all []string
 	var away []corev1.NodeSelectorRequirement
-	for _, n := range s.avoided() {
-		all = append(all, n.Name)
-	}
+	all := s.avoidedNames()
 	if len(all) == 0 {
 		return
 	}
-	slices.Sort(all)
 	for _, name := range all {
 		away = append(away, corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{name}})
 	}

@@ -71,6 +71,16 @@ func (s *state) avoided() []v1alpha1.JudgedNode {
 	return slices.DeleteFunc(s.grudges(), func(n v1alpha1.JudgedNode) bool { return n.Verdict != v1alpha1.NodeBad })
 }
 
+// avoidedNames are the names of those nodes, sorted.
+func (s *state) avoidedNames() []string {
+	var all []string
+	for _, n := range s.avoided() {
+		all = append(all, n.Name)
+	}
+	slices.Sort(all)
+	return all
+}
+
 // doubted are the nodes of which a device failed: new pods prefer others.
 func (s *state) doubted() []string {
 	var all []string

@@ -6,6 +6,7 @@ package trainingjob
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -56,6 +57,7 @@ func (k *playedKueue) carryOut(t *testing.T, plan engine.Plan) (wrote bool) {
 func (k *playedKueue) patched(t *testing.T, s engine.Step) *kueue.Workload {
 	t.Helper()
 	w := *k.world.Workload
+	w.Annotations = maps.Clone(w.Annotations)
 	if s.Subresource == "status" {
 		w.Status.Conditions = nil
 	} else {

@@ -6,6 +6,7 @@ package trainingjob
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -121,25 +122,31 @@ func (s *state) stop() []engine.Step {
 // enqueue plans the Workload of a halted job. Quota is given back only when no pod is left, and when the status says so: pods of
 // another job may take their places at once.
 func (s *state) enqueue(plan *engine.Plan) {
-	gone := len(s.world.Pods) == 0 && s.job.Status.StartTime == nil
-	if queueOf(s.job) == "" || !s.world.queues() || !gone {
+	if queueOf(s.job) == "" || !s.world.queues() || started(s.job, s.world) {
 		return
 	}
+	if w := s.world.Queue.Workload; w != nil && w.DeletionTimestamp == nil && (suspended(s.job) || s.reenters() != "") {
+		plan.Delete = append(plan.Delete, engine.Step{Object: w.Target()})
+	} else if !suspended(s.job) {
+		s.line(plan)
+	}
+}
+
+// line plans what a job asks for that stands in its queue.
+func (s *state) line(plan *engine.Plan) {
 	w, known := s.world.Queue.Workload, s.askable()
-	if known && !suspended(s.job) {
+	if known {
 		s.claims(plan) // Kueue counts the devices that they ask for
 	}
 	switch {
-	case w == nil && known && !suspended(s.job):
+	case w == nil && known:
 		plan.Create = append(plan.Create, engine.Step{Object: s.workload().Object()})
 	case w == nil || w.DeletionTimestamp != nil:
 		return
-	case suspended(s.job):
-		plan.Delete = append(plan.Delete, engine.Step{Object: w.Target()})
 	case w.MustRelease():
 		plan.Patch = append(plan.Patch, statusOfWorkload(w, w.Release(s.now)))
-	case known && !w.Is(kueue.QuotaReserved) && !w.SameSize(s.workload().Spec):
-		plan.Patch = append(plan.Patch, engine.Step{Object: w.Target(), Data: w.Resize(s.workload().Spec)})
+	case known && !w.Is(kueue.QuotaReserved) && !w.Same(s.workload()):
+		plan.Patch = append(plan.Patch, engine.Step{Object: w.Target(), Data: w.Resize(s.workload())})
 	}
 }
 
@@ -182,8 +189,13 @@ func (s *state) workload() *kueue.Workload {
 	labels := ownLabels(s.job)
 	maps.Copy(labels, map[string]string{kueue.OwnerLabel: string(s.job.UID)})
 	w := &kueue.Workload{
-		ObjectMeta: metav1.ObjectMeta{Name: names.Workload(s.job.Name), Namespace: s.job.Namespace, Labels: labels},
-		Spec:       kueue.Spec{QueueName: queueOf(s.job)},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: names.Workload(s.job.Name), Namespace: s.job.Namespace, Labels: labels, Annotations: map[string]string{names.Asks: s.demand()},
+		},
+		Spec: kueue.Spec{QueueName: queueOf(s.job)},
+	}
+	if avoided := s.avoidedNames(); len(avoided) > 0 {
+		w.Annotations[names.Avoids] = strings.Join(avoided, ",")
 	}
 	for i := range s.layout.Roles {
 		w.Spec.PodSets = append(w.Spec.PodSets, s.podSet(&s.layout.Roles[i]))

@@ -34,6 +34,8 @@ func queueing(s *state) (wait, bool) {
 		return pending(unknown, fmt.Sprintf("The job is about to enter queue %s.", queue)), true
 	case !w.Active() || w.MustRelease():
 		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: eviction(w)}, true
+	case s.reenters() != "":
+		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: s.reenters()}, true
 	case !w.MayRun():
 		return standing(queue, w), true
 	}
@@ -100,29 +102,40 @@ func (s *state) partly() string {
 
 // stand records how the job stands in its queue.
 func (s *state) stand() {
-	queue := queueOf(s.job)
 	prior, w := s.job.Status.Queue, s.world.Queue.Workload
 	// Where Kueue cannot be asked, what is known of the job in its queue is kept.
 	left := suspended(s.job) && w == nil && (prior == nil || s.world.queues() && len(s.world.Pods) == 0)
-	if queue == "" || left || queuesBeside(s.job, s.world) {
+	if queueOf(s.job) == "" || left || queuesBeside(s.job, s.world) {
 		s.job.Status.Queue = nil
 		return
 	}
-	status := &v1alpha1.QueueStatus{Name: queue, State: v1alpha1.QueueUnavailable, AdmittedReplicas: admittedReplicas(s.job, s.world)}
-	switch {
-	case !s.world.queues() && inKueue(s.job, s.world):
-		status.Workload = names.Workload(s.job.Name)
-	case s.world.queues():
-		status.State = v1alpha1.QueuePending
-		if w != nil {
-			status.State, status.Workload, status.ClusterQueue = stateIn(w), names.Workload(s.job.Name), w.ClusterQueue()
-			status.Evictions, status.EvictedReason = w.Evictions(), w.EvictedReason()
-		}
-	}
+	status := s.inLine()
 	if status.EvictedReason == "" && prior != nil && status.Evictions > 0 {
 		status.EvictedReason = prior.EvictedReason
 	}
 	s.job.Status.Queue = status
+}
+
+// inLine is how a job stands in a queue of Kueue.
+func (s *state) inLine() *v1alpha1.QueueStatus {
+	status := &v1alpha1.QueueStatus{Name: queueOf(s.job), State: v1alpha1.QueueUnavailable, AdmittedReplicas: admittedReplicas(s.job, s.world)}
+	w := s.world.Queue.Workload
+	switch {
+	case !s.world.queues():
+		if inKueue(s.job, s.world) {
+			status.Workload = names.Workload(s.job.Name)
+		}
+		return status
+	case w == nil:
+		status.State = v1alpha1.QueuePending
+		return status
+	}
+	status.State, status.Workload, status.ClusterQueue = stateIn(w), names.Workload(s.job.Name), w.ClusterQueue()
+	status.Evictions, status.EvictedReason = w.Evictions(), w.EvictedReason()
+	if s.reenters() != "" {
+		status.State = v1alpha1.QueueEvicted
+	}
+	return status
 }
 
 func stateIn(w *kueue.Workload) string {

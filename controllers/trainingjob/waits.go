@@ -22,7 +22,7 @@ type wait struct {
 }
 
 // waits are asked in order before pods are made; the first to answer is what the job waits for. Pods that exist stay.
-var waits = []func(*state) (wait, bool){lacksDevices, queueing, awaitsPlacer, awaitsTry, awaitsGroup}
+var waits = []func(*state) (wait, bool){lacksDevices, queueing, awaitsReplacement, awaitsPlacer, awaitsTry, awaitsGroup}
 
 // shapers complete each pod before it is made, in order.
 var shapers = []func(*state, framework.Member, *corev1.Pod){resumable, giveDevices, place, join, gather, avoid}

@@ -107,9 +107,17 @@ type replica struct {
 
 // look puts pods and members together. The job's framework is known.
 func look(job *v1alpha1.TrainingJob, w World, now time.Time) *state {
+	s := survey(job, w, now, parked(job, w))
+	if s.reenters() != "" {
+		return survey(job, w, now, true)
+	}
+	return s
+}
+
+func survey(job *v1alpha1.TrainingJob, w World, now time.Time, parked bool) *state {
 	layout, _ := framework.Resolve(sized(job, w))
 	s := &state{
-		job: job, world: w, parked: parked(job, w), layout: layout, now: now, unmounted: unmounted(w.Events),
+		job: job, world: w, parked: parked, layout: layout, now: now, unmounted: unmounted(w.Events),
 		records: map[string]int{}, sizes: map[string]int{}, outdated: map[string]bool{}, nodes: map[string]*corev1.Node{},
 	}
 	for i := range w.Nodes {

@@ -4,6 +4,8 @@
 package kueue
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // Object is a new Workload as it is written.
@@ -77,31 +81,83 @@ func Template(p *corev1.Pod) *corev1.PodTemplateSpec {
 	return t
 }
 
-// SameSize is true when the Workload asks for the same numbers of pods, of the same priority, from the same queue.
-func (w *Workload) SameSize(want Spec) bool {
-	same := func(a, b PodSet) bool { return a.Name == b.Name && a.Count == b.Count && equal(a.MinCount, b.MinCount) }
-	return slices.EqualFunc(w.Spec.PodSets, want.PodSets, same) && equal(w.Spec.Priority, want.Priority) &&
-		equal(w.Spec.PriorityClassRef, want.PriorityClassRef)
+// Digest tells apart what pods ask for: their devices and other resources, and the nodes they may run on.
+func Digest(pods []*corev1.Pod) string {
+	type demand struct {
+		Resources    []corev1.ResourceRequirements
+		Claims       []corev1.PodResourceClaim
+		NodeSelector map[string]string
+		Affinity     *corev1.Affinity
+		Tolerations  []corev1.Toleration
+		RuntimeClass *string
+	}
+	var all []demand
+	for _, p := range pods {
+		d := demand{
+			Claims: p.Spec.ResourceClaims, NodeSelector: p.Spec.NodeSelector, Affinity: p.Spec.Affinity, Tolerations: p.Spec.Tolerations,
+			RuntimeClass: p.Spec.RuntimeClassName,
+		}
+		for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+			d.Resources = append(d.Resources, c.Resources)
+		}
+		all = append(all, d)
+	}
+	sum := sha256.Sum256(marshal(all))
+	return hex.EncodeToString(sum[:8])
 }
+
+// Same is true when the Workload asks for what another does: the same numbers of pods, alike, of the same priority.
+func (w *Workload) Same(want *Workload) bool {
+	same := func(a, b PodSet) bool { return a.Name == b.Name && a.Count == b.Count && equal(a.MinCount, b.MinCount) }
+	for _, key := range demands {
+		if w.Annotations[key] != want.Annotations[key] {
+			return false
+		}
+	}
+	return slices.EqualFunc(w.Spec.PodSets, want.Spec.PodSets, same) && equal(w.Spec.Priority, want.Spec.Priority) &&
+		equal(w.Spec.PriorityClassRef, want.Spec.PriorityClassRef)
+}
+
+// demands are the annotations that tell what the templates of a Workload's pods ask for. The cache does not keep those.
+var demands = []string{names.Asks, names.Avoids}
 
 func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // patch is a merge patch that only fits the version of the Workload that was read: Kueue writes to it at the same time, and a list
 // of conditions is replaced as a whole.
 func (w *Workload) patch(fields map[string]any) []byte {
-	fields["metadata"] = map[string]any{"resourceVersion": w.ResourceVersion}
-	data, err := json.Marshal(fields)
+	metadata, ok := fields["metadata"].(map[string]any)
+	if !ok {
+		metadata = map[string]any{}
+		fields["metadata"] = metadata
+	}
+	metadata["resourceVersion"] = w.ResourceVersion
+	return marshal(fields)
+}
+
+func marshal(o any) []byte {
+	data, err := json.Marshal(o)
 	if err != nil {
-		panic(fmt.Sprintf("a patch that is not JSON: %v", err))
+		panic(fmt.Sprintf("not JSON: %v", err))
 	}
 	return data
 }
 
 // Resize is the patch that makes a Workload without a reservation ask for something else.
-func (w *Workload) Resize(want Spec) []byte {
-	return w.patch(map[string]any{"spec": map[string]any{
-		"podSets": want.PodSets, "priority": want.Priority, "priorityClassRef": want.PriorityClassRef,
-	}})
+func (w *Workload) Resize(want *Workload) []byte {
+	annotations := map[string]any{}
+	for _, key := range demands {
+		annotations[key] = nil
+		if value, found := want.Annotations[key]; found {
+			annotations[key] = value
+		}
+	}
+	return w.patch(map[string]any{
+		"metadata": map[string]any{"annotations": annotations},
+		"spec": map[string]any{
+			"podSets": want.Spec.PodSets, "priority": want.Spec.Priority, "priorityClassRef": want.Spec.PriorityClassRef,
+		},
+	})
 }
 
 // with are the conditions, one of them set.

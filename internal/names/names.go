@@ -41,8 +41,11 @@ const (
 	Step = "millrace.dev/step"
 	// Checkpoint is the annotation of the same objects with the time of the last checkpoint in RFC 3339.
 	Checkpoint = "millrace.dev/checkpoint"
-	// Avoids is the annotation of a pod with the nodes it was kept away from because they were judged bad.
+	// Avoids is the annotation of a pod with the nodes it was kept away from because they were judged bad, and of a Workload with those
+	// that its pods are to be kept away from.
 	Avoids = "millrace.dev/avoids"
+	// Asks is the annotation of a Workload with a digest of what its pods ask for.
+	Asks = "millrace.dev/asks"
 
 	// EnvAttempt and EnvCheckpointDir are the variables by which every container knows its attempt, and where checkpoints are kept.
 	EnvAttempt       = "MILLRACE_ATTEMPT"
