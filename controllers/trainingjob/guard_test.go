@@ -213,16 +213,7 @@ func (a *arena) control(c *contender) {
 			}
 		}
 	}
-	refused := false
-	for _, s := range plan.Create {
-		p, isPod := s.Object.DeepCopyObject().(*corev1.Pod)
-		if refused = refused || isPod && a.full(); refused || !isPod {
-			continue
-		}
-		a.made++
-		p.UID, p.CreationTimestamp, p.Status.Phase = types.UID(fmt.Sprint(a.made)), metav1.NewTime(a.now), corev1.PodPending
-		c.pods = append(c.pods, *p)
-	}
+	refused := a.create(c, plan)
 	Report(c.job, world, a.now)
 	c.dirty = len(plan.Delete)+len(plan.Create) > 0 || !reflect.DeepEqual(before.Status, c.job.Status)
 	c.wake = time.Time{}
@@ -232,6 +223,23 @@ func (a *arena) control(c *contender) {
 	if plan.Again > 0 {
 		c.wake = a.now.Add(plan.Again)
 	}
+}
+
+// create makes pods as long as the quota lets it, and says whether one was refused.
+func (a *arena) create(c *contender, plan engine.Plan) (refused bool) {
+	for _, s := range plan.Create {
+		p, isPod := s.Object.DeepCopyObject().(*corev1.Pod)
+		if !isPod {
+			continue
+		}
+		if a.full() {
+			return true
+		}
+		a.made++
+		p.UID, p.CreationTimestamp, p.Status.Phase = types.UID(fmt.Sprint(a.made)), metav1.NewTime(a.now), corev1.PodPending
+		c.pods = append(c.pods, *p)
+	}
+	return false
 }
 
 // full is true when the quota lets no further pod be made.
