@@ -55,6 +55,7 @@ type JudgedNode struct {
 
 	// devices are the ids of devices of the node that failed under pods of the job, the first sixteen. One makes the node Suspect, two
 	// make it Bad.
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
