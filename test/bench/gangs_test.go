@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/gang"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // gangNodes are in the cluster, and gangs are what all but twenty of them take.
@@ -46,11 +48,12 @@ type gangCluster struct {
 var (
 	byClient  = way{name: "plain client", plain: true}
 	byJobs    = way{name: "jobs without a gang"}
+	byGroups  = way{name: "plain client, with PodGroups", plain: true, gang: v1alpha1.GangNative}
 	gangWorld = []gangCluster{
 		{"gates off", nil, "", []way{byClient, byJobs, {name: "Guard", gang: v1alpha1.GangGuard}}},
-		{"gates on", gangFlags, gangGates, []way{byClient, {name: "Native", gang: v1alpha1.GangNative}}},
+		{"gates on", gangFlags, gangGates, []way{byClient, byGroups, {name: "Native", gang: v1alpha1.GangNative}}},
 	}
-	schedulerLimits = []limits{{"5000/s", 5000, 10000, repetitions}, {"50/s", 50, 100, 1}}
+	schedulerLimits = []limits{{"5000/s", 5000, 10000, 10, repetitions}, {"50/s", 50, 100, 10, 1}}
 )
 
 // TestGangs places jobs with a real scheduler on 500 nodes, and the same pods of a plain client in the same run.
@@ -113,7 +116,7 @@ func (b *bench) placed(w way, like []corev1.Pod, scheduler *process) placement {
 	all := gangs.jobs * gangs.pods
 	cpu, began := b.cpus(scheduler), time.Now()
 	if w.plain {
-		b.makePods(ns, like)
+		b.makePods(ns, w, like)
 	} else {
 		b.parallel(gangs.jobs, func(ctx context.Context, i int) error { return b.admin.Create(ctx, gangJob(ns, i, w.gang)) })
 	}
@@ -147,13 +150,22 @@ func (b *bench) whole(ns string, w way) []corev1.Pod {
 	return list.Items
 }
 
-// makePods makes the same pods with a plain client.
-func (b *bench) makePods(ns string, like []corev1.Pod) {
+// makePods makes the same pods with a plain client, and, where they are gangs, first what stands for them.
+func (b *bench) makePods(ns string, w way, like []corev1.Pod) {
 	b.t.Helper()
+	row, grouped := gang.Find(w.gang)
+	if grouped {
+		b.parallel(gangs.jobs, func(ctx context.Context, i int) error {
+			return b.plainClient.Create(ctx, row.Group(gang.Gang{Owner: job(ns, i, gangs.pods).Name, Namespace: ns, MinMember: int32(gangs.pods)}))
+		})
+	}
 	b.parallel(len(like), func(ctx context.Context, i int) error {
 		p := like[i].DeepCopy()
 		p.ObjectMeta = metav1.ObjectMeta{Name: p.Name, Namespace: ns, Labels: p.Labels}
 		p.Spec.NodeName, p.Status = "", corev1.PodStatus{}
+		if grouped {
+			row.Join(gang.Gang{}, p.Labels[names.TrainingJob], p.Labels[names.Role], p)
+		}
 		return b.plainClient.Create(ctx, p)
 	})
 }

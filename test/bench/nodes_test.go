@@ -28,17 +28,19 @@ const (
 // schedulerUser has its rights from the API server's own roles.
 const schedulerUser = "system:kube-scheduler"
 
-// limits are the requests in a second that a scheduler may send, and how often a measurement under them is repeated.
+// limits are the requests in a second that a scheduler may send, the seconds that a pod it found no place for waits at most, and how often
+// a measurement under them is repeated.
 type limits struct {
-	name              string
-	qps, burst, times int
+	name                       string
+	qps, burst, backoff, times int
 }
 
 // schedulerConfig is that of the local cluster, but for the limits.
 const schedulerConfig = `apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 leaderElection: {leaderElect: false}
-clientConnection: {kubeconfig: %s, qps: %d, burst: %d}
+clientConnection: {kubeconfig: %q, qps: %d, burst: %d}
+podMaxBackoffSeconds: %d
 `
 
 // nodes makes nodes as the simulated ones of the local cluster, without the taint that keeps real pods away.
@@ -82,7 +84,7 @@ func (b *bench) scheduler(l limits, gates string) *process {
 	}
 	kubeconfig, config := filepath.Join(b.dir, "scheduler.kubeconfig"), filepath.Join(b.dir, "scheduler.yaml")
 	write(b.t, kubeconfig, string(b.server.Kubeconfig(b.t, schedulerUser)))
-	write(b.t, config, fmt.Sprintf(schedulerConfig, kubeconfig, l.qps, l.burst))
+	write(b.t, config, fmt.Sprintf(schedulerConfig, kubeconfig, l.qps, l.burst, l.backoff))
 	cmd := exec.Command(strings.TrimSpace(string(program)), "--config="+config, "--secure-port=0")
 	if gates != "" {
 		cmd.Args = append(cmd.Args, "--feature-gates="+gates)
