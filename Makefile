@@ -196,7 +196,7 @@ e2e-extended: ## Run the tests with other systems, built from their modules: the
 .PHONY: bench
 bench: ## Measure against a plain client
 	@$(assets)
-	go test -count=1 -timeout 60m -v ./test/bench/...
+	go test -count=1 -timeout 90m -v ./test/bench/...
 
 # Asking go for the list of tools would download the modules of all of them.
 $(tools)/%:

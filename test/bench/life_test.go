@@ -123,7 +123,12 @@ func writesOf(asked []string) map[string]int {
 
 func (b *bench) until(done func() bool) {
 	b.t.Helper()
-	deadline := time.After(5 * time.Minute)
+	b.within(5*time.Minute, done)
+}
+
+func (b *bench) within(limit time.Duration, done func() bool) {
+	b.t.Helper()
+	deadline := time.After(limit)
 	for !done() {
 		select {
 		case <-deadline:

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// process is the manager's.
+// process is a program that the bench runs: the manager, or a scheduler.
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
@@ -32,12 +32,19 @@ func startManager(t *testing.T, dir string, kubeconfig []byte) *process {
 	}
 	write(t, filepath.Join(dir, "kubeconfig"), string(kubeconfig))
 	write(t, filepath.Join(dir, "config.yaml"), `{leaderElection: {enabled: false}, metrics: {bindAddress: ""}, health: {bindAddress: ""}}`)
-	log, err := os.Create(filepath.Join(dir, "manager.log"))
+	cmd := exec.Command(program, "--config", filepath.Join(dir, "config.yaml"))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "kubeconfig"), "GOMEMLIMIT=460MiB", "GOGC=50")
+	return run(t, cmd, filepath.Join(dir, "manager.log"))
+}
+
+// run starts a program, and shows its log when the test has failed.
+func run(t *testing.T, cmd *exec.Cmd, logFile string) *process {
+	t.Helper()
+	log, err := os.Create(logFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(program, "--config", filepath.Join(dir, "config.yaml"))}
-	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "kubeconfig"), "GOMEMLIMIT=460MiB", "GOGC=50")
+	p := &process{t: t, cmd: cmd}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -45,14 +52,14 @@ func startManager(t *testing.T, dir string, kubeconfig []byte) *process {
 	t.Cleanup(func() {
 		p.stop()
 		if said, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
-			t.Logf("the manager's log:\n%s", said)
+			t.Logf("%s:\n%s", filepath.Base(log.Name()), said)
 		}
 		log.Close()
 	})
 	return p
 }
 
-// stop ends the manager. It may have ended by itself, which the log tells.
+// stop ends the program. It may have ended by itself, which the log tells.
 func (p *process) stop() {
 	p.once.Do(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -60,7 +67,7 @@ func (p *process) stop() {
 	})
 }
 
-// pause and resume hold the manager back.
+// pause and resume hold the program back.
 func (p *process) pause()  { p.signal(syscall.SIGSTOP) }
 func (p *process) resume() { p.signal(syscall.SIGCONT) }
 
@@ -82,20 +89,46 @@ func (p *process) rss() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// cpu is the processor time the manager has taken.
+// cpu is the processor time the program has taken.
 func (p *process) cpu() time.Duration {
 	p.t.Helper()
-	stat := p.proc("stat")
+	return taken(p.t, p.proc("stat"))
+}
+
+// taken is the processor time of a /proc/PID/stat.
+func taken(t *testing.T, stat string) time.Duration {
+	t.Helper()
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')'):])
 	var ticks int64
 	for _, field := range fields[12:14] { // user and system
 		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			p.t.Fatal(err)
+			t.Fatal(err)
 		}
 		ticks += n
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// childCPU is the processor time of the program of a name that this test has started itself or by envtest.
+func childCPU(t *testing.T, name string) time.Duration {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum time.Duration
+	for _, file := range stats {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		named := strings.Contains(string(stat), "("+name+")")
+		if fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])); named && fields[1] == strconv.Itoa(os.Getpid()) {
+			sum += taken(t, string(stat))
+		}
+	}
+	return sum
 }
 
 func (p *process) proc(file string) string {
