@@ -4,6 +4,8 @@
 package convert
 
 import (
+	"cmp"
+
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
 )
@@ -19,9 +21,33 @@ func (c *conversion) scheduling(policy *fields) {
 			MinMember:      c.atMost(policy, "minAvailable", c.atStart(), "gang.minMember is %d, the number of pods that are made at the start"),
 			TimeoutSeconds: timeout(c, policy),
 		}
+		c.oneScheduler(policy)
 	}
 	policy.lose("minResources", "schedulers add up what the pods ask for")
-	policy.lose("queue", "this version of Millrace has no queues of its own; label the job kueue.x-k8s.io/queue-name for Kueue")
+	policy.lose("queue", "scheduling.queue names a queue of Kueue, or of Volcano or KAI in a cluster without Kueue: set it if this is one")
+}
+
+// oneScheduler gives every template the scheduler that some of them name: one scheduler places a gang.
+func (c *conversion) oneScheduler(policy *fields) {
+	named, without := "", false
+	for i := range c.parts {
+		spec, _ := c.parts[i].template["spec"].(map[string]any)
+		name, _ := spec["schedulerName"].(string)
+		without = without || name == ""
+		if name != "" && named != "" && name != named {
+			return // the job says which field to mend
+		}
+		named = cmp.Or(named, name)
+	}
+	if named == "" || !without {
+		return
+	}
+	for i := range c.parts {
+		if spec, known := c.parts[i].template["spec"].(map[string]any); known {
+			spec["schedulerName"] = named
+		}
+	}
+	c.note(policy.path, "one scheduler places a gang: schedulerName %s of one template is that of all", named)
 }
 
 // podGroup converts what a runtime of Kubeflow Trainer tells a scheduler of gangs, which it names.

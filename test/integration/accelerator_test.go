@@ -41,7 +41,7 @@ func itGivesDevices(admin *client.WithWatch, namespace *string) {
 		})).To(Succeed())
 		Eventually(scheduled).WithTimeout(patience).Should(Equal(v1alpha1.ReasonAcceleratorUnsatisfiable))
 
-		gpuNode(ctx, *admin, "gpu-1", 8)
+		gpuNode(ctx, *admin, "gpu-8", 8)
 		Eventually(func() int { return len(pods(ctx, *admin, *namespace)) }).WithTimeout(patience).Should(Equal(3))
 		worker := &corev1.Pod{}
 		Expect((*admin).Get(ctx, client.ObjectKey{Namespace: *namespace, Name: "digits-worker-0"}, worker)).To(Succeed())
@@ -49,7 +49,7 @@ func itGivesDevices(admin *client.WithWatch, namespace *string) {
 		Expect(asked.Value()).To(BeEquivalentTo(8))
 		Expect(worker.Spec.NodeSelector).To(HaveKeyWithValue("gpu", "a100"))
 
-		Expect((*admin).SubResource("binding").Create(ctx, worker, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "gpu-1"}})).To(Succeed())
+		Expect((*admin).SubResource("binding").Create(ctx, worker, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "gpu-8"}})).To(Succeed())
 		Eventually(func() []v1alpha1.NamespaceUse {
 			a := &v1alpha1.Accelerator{}
 			Expect((*admin).Get(ctx, client.ObjectKey{Name: "a100"}, a)).To(Succeed())
