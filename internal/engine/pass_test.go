@@ -136,7 +136,7 @@ func TestWhatHappenedIsCountedOnceItIsStored(t *testing.T) {
 	r := b.engineOf(Kind[*job, world]{
 		Report: saying("Up", metav1.ConditionTrue),
 		Tally: func(before, after *job) []Count {
-			if find(before.GetConditions(), "Running") != nil || find(after.GetConditions(), "Running") == nil {
+			if find(before.GetConditions(), "Running").Status == find(after.GetConditions(), "Running").Status {
 				return nil
 			}
 			return []Count{{What: "replaced", Variant: "NodeTaint", Times: 2}}
