@@ -136,13 +136,23 @@ func (s Supervisor) end(name string, r Record, grace time.Duration) error {
 		}
 		deadline := time.Now().Add(grace)
 		for time.Now().Before(deadline) {
-			if _, ok := s.Running(name); !ok {
+			if _, ok := s.Running(name); !ok && threads(r.PID) <= 1 {
 				return nil
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
 	return fmt.Errorf("process %d does not end", r.PID)
+}
+
+// threads is the number of threads of a process, 0 when it is gone. The first may have ended while others still hold the
+// process's sockets: its successor could not listen.
+func threads(pid int) int {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return 0
+	}
+	return len(tasks)
 }
 
 // startOf identifies a process beyond its id. A zombie counts as dead.
