@@ -23,9 +23,8 @@ import (
 	"github.com/millrace-ml/millrace/internal/accelerator"
 	"github.com/millrace-ml/millrace/internal/envtest"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the want files instead of comparing with them")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -34,8 +33,8 @@ func TestMain(m *testing.M) {
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// golden is a case: an Accelerator, and nodes and pods in short.
-type golden struct {
+// tallyCase is a case: an Accelerator, and nodes and pods in short.
+type tallyCase struct {
 	Accelerator v1alpha1.Accelerator `json:"accelerator"`
 	Nodes       []nodeInShort        `json:"nodes"`
 	Pods        []podInShort         `json:"pods"`
@@ -78,7 +77,7 @@ func TestReports(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			var c golden
+			var c tallyCase
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -86,12 +85,12 @@ func TestReports(t *testing.T) {
 			if err := yaml.UnmarshalStrict(text, &c); err != nil {
 				t.Fatal(err)
 			}
-			compare(t, strings.Replace(file, ".in.", ".want.", 1), report(t, &c))
+			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), report(t, &c))
 		})
 	}
 }
 
-func report(t *testing.T, c *golden) []byte {
+func report(t *testing.T, c *tallyCase) []byte {
 	t.Helper()
 	a, w := &c.Accelerator, c.world()
 	Report(a, w, noon)
@@ -110,24 +109,7 @@ func report(t *testing.T, c *golden) []byte {
 	return out
 }
 
-func compare(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := gocmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got), -update rewrites it:\n%s", file, diff)
-	}
-}
-
-func (c *golden) world() World {
+func (c *tallyCase) world() World {
 	var w World
 	name := corev1.ResourceName(c.Accelerator.Spec.Resource)
 	for _, n := range c.Nodes {

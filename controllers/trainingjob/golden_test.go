@@ -25,13 +25,14 @@ import (
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/test/golden"
 )
 
 // noon is now in every golden case.
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// golden is a case: a job, and its pods in short.
-type golden struct {
+// planCase is a case: a job, and its pods in short.
+type planCase struct {
 	Job  v1alpha1.TrainingJob `json:"job"`
 	Pods []podInShort         `json:"pods"`
 	// Full prints created pods whole.
@@ -110,14 +111,14 @@ func TestPlansAndReports(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			compare(t, strings.Replace(file, ".in.", ".want.", 1), run(t, file))
+			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), run(t, file))
 		})
 	}
 }
 
 func run(t *testing.T, file string) []byte {
 	t.Helper()
-	var c golden
+	var c planCase
 	load(t, file, &c)
 	prepare(&c.Job)
 	world := c.world(&c.Job)
@@ -154,7 +155,7 @@ func load(t *testing.T, file string, into any) {
 	}
 }
 
-func decide(t *testing.T, c *golden, world World) outcome {
+func decide(t *testing.T, c *planCase, world World) outcome {
 	t.Helper()
 	plan := Plan(&c.Job, world, noon)
 	var got outcome
@@ -204,23 +205,6 @@ func (o *outcome) create(steps []engine.Step, full bool) {
 		default:
 			o.Pods = append(o.Pods, s.Object)
 		}
-	}
-}
-
-func compare(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := gocmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got), -update rewrites it:\n%s", file, diff)
 	}
 }
 

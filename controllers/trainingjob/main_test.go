@@ -11,8 +11,6 @@ import (
 	"github.com/millrace-ml/millrace/internal/envtest"
 )
 
-var update = flag.Bool("update", false, "write the want files instead of comparing with them")
-
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(envtest.Main(m))

@@ -22,6 +22,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/test/golden"
 )
 
 // script is a job and what happens to it, a line each: "run NAME", "succeed NAME", "fail NAME CODE [MESSAGE]", "lose NAME" (evicted),
@@ -71,7 +72,7 @@ func TestStories(t *testing.T) {
 				s.play(strings.Fields(step))
 				s.settle()
 			}
-			compare(t, strings.Replace(file, ".in.yaml", ".want.txt", 1), []byte(s.text.String()))
+			golden.Compare(t, strings.Replace(file, ".in.yaml", ".want.txt", 1), []byte(s.text.String()))
 		})
 	}
 }

@@ -4,13 +4,11 @@
 package accelerator
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,9 +16,8 @@ import (
 
 	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/internal/offline"
+	"github.com/millrace-ml/millrace/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the want files instead of comparing with them")
 
 // cluster is a case: nodes, and device classes with their devices.
 type cluster struct {
@@ -63,24 +60,7 @@ func TestWhatIsDiscoveredIsValid(t *testing.T) {
 				}
 				out.WriteString("---\n" + string(manifest))
 			}
-			golden(t, strings.Replace(file, ".in.", ".want.", 1), out.String())
+			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), []byte(out.String()))
 		})
-	}
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := gocmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got), -update rewrites it:\n%s", file, diff)
 	}
 }
