@@ -46,6 +46,9 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		return engine.Plan{}
 	}
 	s := look(job, w, now)
+	if dispatched(job) {
+		return s.dispatch()
+	}
 	if _, over := s.verdict(); over {
 		// What is left to do waits until the status says so: it removes the evidence.
 		return engine.Plan{}

@@ -35,6 +35,8 @@ func parked(job *v1alpha1.TrainingJob, w World) bool {
 	switch {
 	case queueOf(job) == "" || ended(job) || queuesBeside(job, w):
 		return false
+	case dispatched(job):
+		return true
 	case !w.queues():
 		return !started(job, w)
 	default:
@@ -54,7 +56,7 @@ func inKueue(job *v1alpha1.TrainingJob, w World) bool {
 	switch {
 	case queueOf(job) == "":
 		return false
-	case w.Queue.Workload != nil || prior != nil && (prior.Workload != "" || prior.State != v1alpha1.QueueUnavailable):
+	case dispatched(job) || w.Queue.Workload != nil || prior != nil && (prior.Workload != "" || prior.State != v1alpha1.QueueUnavailable):
 		return true
 	case started(job, w):
 		return prior != nil
@@ -122,14 +124,23 @@ func (s *state) stop() []engine.Step {
 // enqueue plans the Workload of a halted job. Quota is given back only when no pod is left, and when the status says so: pods of
 // another job may take their places at once.
 func (s *state) enqueue(plan *engine.Plan) {
-	if queueOf(s.job) == "" || !s.world.queues() || started(s.job, s.world) {
+	if queueOf(s.job) == "" || !s.world.queues() || s.busy() {
 		return
 	}
-	if w := s.world.Queue.Workload; w != nil && w.DeletionTimestamp == nil && (suspended(s.job) || s.reenters() != "") {
+	_, given := prebuilt(s.job)
+	if w := s.world.Queue.Workload; !given && w != nil && w.DeletionTimestamp == nil && (suspended(s.job) || s.reenters() != "") {
 		plan.Delete = append(plan.Delete, engine.Step{Object: w.Target()})
 	} else if !suspended(s.job) {
 		s.line(plan)
 	}
+}
+
+// busy is true while the job uses its quota, here or in another cluster.
+func (s *state) busy() bool {
+	if dispatched(s.job) {
+		return s.busyElsewhere()
+	}
+	return started(s.job, s.world)
 }
 
 // line plans what a job asks for that stands in its queue.
@@ -138,14 +149,17 @@ func (s *state) line(plan *engine.Plan) {
 	if known {
 		s.claims(plan) // Kueue counts the devices that they ask for
 	}
+	_, given := prebuilt(s.job)
 	switch {
+	case w == nil && known && given:
+		s.adopt(plan)
 	case w == nil && known:
 		plan.Create = append(plan.Create, engine.Step{Object: s.workload().Object()})
 	case w == nil || w.DeletionTimestamp != nil:
 		return
 	case w.MustRelease():
 		plan.Patch = append(plan.Patch, statusOfWorkload(w, w.Release(s.now)))
-	case known && !w.Is(kueue.QuotaReserved) && !w.Same(s.workload()):
+	case known && !given && !w.Is(kueue.QuotaReserved) && !w.Same(s.workload()):
 		plan.Patch = append(plan.Patch, engine.Step{Object: w.Target(), Data: w.Resize(s.workload())})
 	}
 }
@@ -170,7 +184,7 @@ func (s *state) admit(plan *engine.Plan) {
 func leave(plan *engine.Plan, job *v1alpha1.TrainingJob, w World, now time.Time) {
 	holds := func(p corev1.Pod) bool { return !finished(&p) }
 	workload := w.Queue.Workload
-	if workload == nil || workload.Is(kueue.Finished) || workload.DeletionTimestamp != nil || slices.ContainsFunc(w.Pods, holds) {
+	if workload == nil || dispatched(job) || workload.Is(kueue.Finished) || workload.DeletionTimestamp != nil || slices.ContainsFunc(w.Pods, holds) {
 		return
 	}
 	for _, c := range job.Status.Conditions {
@@ -258,7 +272,7 @@ func (s *state) topology() *kueue.TopologyRequest {
 
 // domains are those of the topology that Kueue gave to pods that are to be made, by name.
 func (s *state) domains() map[string]map[string]string {
-	if queueOf(s.job) == "" || !admitted(s.world) {
+	if queueOf(s.job) == "" || dispatched(s.job) || !admitted(s.world) {
 		return nil
 	}
 	there, missing := map[string][]*corev1.Pod{}, map[string][]string{}
