@@ -15,6 +15,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -49,8 +50,8 @@ func started(job *v1alpha1.TrainingJob, w World) bool {
 	return job.Status.StartTime != nil || len(w.Pods) > 0
 }
 
-// inKueue is true for a job whose queue is Kueue's. That is decided once: an API that comes or goes, or cannot be asked for a
-// moment, must not hand a job from one queue to the other.
+// inKueue is true for a job whose queue is Kueue's: any but one that names a scheduler with queues of its own. What the cluster serves
+// has no say in it: an API that comes or goes, or cannot be asked for a moment, must not hand a job from one queue to the other.
 func inKueue(job *v1alpha1.TrainingJob, w World) bool {
 	prior := job.Status.Queue
 	switch {
@@ -61,18 +62,16 @@ func inKueue(job *v1alpha1.TrainingJob, w World) bool {
 	case started(job, w):
 		return prior != nil
 	}
-	return w.queues()
+	row, named := gang.Row{}, false
+	if g := gangSpec(job); g != nil {
+		row, named = gang.Find(g.Scheduler)
+	}
+	return !named || !row.Queues
 }
 
-// queuesBeside is true where the queue is one of the scheduler that places the job's gang: the job has started so, or would start
-// in a cluster without Kueue.
+// queuesBeside is true where the queue is one of the scheduler that places the job's gang.
 func queuesBeside(job *v1alpha1.TrainingJob, w World) bool {
-	layout, known := framework.Resolve(job)
-	if queueOf(job) == "" || !known || inKueue(job, w) {
-		return false
-	}
-	g, asked := gangOf(layout)
-	return started(job, w) || asked && placer(job, g, w).Queues
+	return queueOf(job) != "" && !inKueue(job, w)
 }
 
 // admitted is true when the job's Workload says that its pods may run.

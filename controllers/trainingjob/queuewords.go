@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/kueue"
 )
 
@@ -22,8 +23,8 @@ func queueing(s *state) (wait, bool) {
 		return wait{}, false
 	case !s.world.queues():
 		return wait{status: no, reason: v1alpha1.ReasonQueueUnavailable, message: fmt.Sprintf(
-			"spec.scheduling.queue: queue %s is Kueue's, and the cluster does not serve %s/%s: install Kueue, or create the job anew without the field.",
-			queue, kueue.Group, kueue.Version)}, true
+			"spec.scheduling.queue: queue %s is Kueue's, and the cluster does not serve %s/%s: install Kueue, or create the job anew without the field%s.",
+			queue, kueue.Group, kueue.Version, otherQueues(s.world))}, true
 	case w == nil:
 		return s.outside(queue), true
 	case dispatched(s.job) && !w.MustRelease():
@@ -39,6 +40,16 @@ func queueing(s *state) (wait, bool) {
 		return pending(no, fmt.Sprintf("ResourceFlavor %s, of which Kueue gave the job quota, does not exist: create it.", name)), true
 	}
 	return wait{}, false
+}
+
+// otherQueues tells of a scheduler that is there and has queues of its own.
+func otherQueues(w World) string {
+	for _, row := range gang.Rows() {
+		if row.Queues && row.Served(w.Served) {
+			return fmt.Sprintf("; for a queue of %[1]s's, with spec.scheduling.gang.scheduler %[1]s", row.Name)
+		}
+	}
+	return ""
 }
 
 // outside is what a job waits for that has no Workload.
@@ -132,8 +143,8 @@ func (s *state) inLine() *v1alpha1.QueueStatus {
 	w := s.world.Queue.Workload
 	switch {
 	case !s.world.queues():
-		if inKueue(s.job, s.world) {
-			status.Workload = workloadName(s.job)
+		if prior := s.job.Status.Queue; prior != nil {
+			status.Workload = prior.Workload
 		}
 		return status
 	case w == nil:

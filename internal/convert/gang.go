@@ -24,7 +24,7 @@ func (c *conversion) scheduling(policy *fields) {
 		c.oneScheduler(policy)
 	}
 	policy.lose("minResources", "schedulers add up what the pods ask for")
-	policy.lose("queue", "scheduling.queue names a queue of Kueue, or of Volcano or KAI in a cluster without Kueue: set it if this is one")
+	policy.lose("queue", "scheduling.queue names a queue of Kueue, or with gang.scheduler Volcano or KAI one of that scheduler: set it if this is one")
 }
 
 // oneScheduler gives every template the scheduler that some of them name: one scheduler places a gang.
