@@ -64,7 +64,7 @@ type Row struct {
 	PerAttempt bool
 	// Scheduler is the schedulerName of pods whose template names none; empty for the default scheduler.
 	Scheduler string
-	// Queues is true where the back end has queues of its own, which spec.scheduling.queue names in a cluster without Kueue.
+	// Queues is true where the back end has queues of its own, which spec.scheduling.queue names in a job that names the back end.
 	Queues bool
 	// Spec is the spec of the object.
 	Spec func(Gang) map[string]any

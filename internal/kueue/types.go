@@ -33,6 +33,8 @@ var (
 const (
 	// PriorityLabel names the WorkloadPriorityClass of a job.
 	PriorityLabel = Group + "/priority-class"
+	// QueueLabel names the queue of jobs that have no field for it.
+	QueueLabel = Group + "/queue-name"
 	// PrebuiltLabel of a job names the Workload that somebody else made for it, and OriginLabel is on what MultiKueue copied.
 	PrebuiltLabel = Group + "/prebuilt-workload-name"
 	OriginLabel   = Group + "/multikueue-origin"
