@@ -44,7 +44,7 @@ func mirrored(job *v1alpha1.TrainingJob, w World) bool {
 
 // dispatch plans the Workload of a job that runs in another cluster, and nothing else.
 func (s *state) dispatch() engine.Plan {
-	plan := engine.Plan{Again: s.untilLost()}
+	plan := engine.Plan{Again: engine.Soonest(s.untilLost(), s.untilRecount())}
 	s.enqueue(&plan)
 	return plan
 }

@@ -58,6 +58,7 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		plan.Delete = s.stop()
 		disbandAll(&plan, w)
 		s.enqueue(&plan)
+		plan.Again = engine.Soonest(plan.Again, s.untilRecount())
 		return plan
 	}
 	if s.wait == nil {

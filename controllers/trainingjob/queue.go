@@ -142,6 +142,15 @@ func (s *state) busy() bool {
 	return started(s.job, s.world)
 }
 
+// untilRecount is when to look again how many stand before the job in its queue, of which nobody tells it: after a minute, and later the
+// more there are, so that a line of thousands is not counted by each of them all the time.
+func (s *state) untilRecount() time.Duration {
+	if ahead := s.world.Queue.Ahead; ahead != nil {
+		return min(time.Minute+time.Duration(*ahead)*time.Second, time.Hour)
+	}
+	return 0
+}
+
 // line plans what a job asks for that stands in its queue.
 func (s *state) line(plan *engine.Plan) {
 	w, known := s.world.Queue.Workload, s.askable()

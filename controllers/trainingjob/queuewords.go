@@ -156,6 +156,9 @@ func (s *state) inLine() *v1alpha1.QueueStatus {
 	if s.reenters() != "" {
 		status.State = v1alpha1.QueueEvicted
 	}
+	if ahead := s.world.Queue.Ahead; ahead != nil {
+		status.Position = new(kueue.Position(*ahead))
+	}
 	return status
 }
 

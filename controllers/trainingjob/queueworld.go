@@ -36,7 +36,11 @@ func (o observer) queue(ctx context.Context, c client.Reader, job *v1alpha1.Trai
 	case found == nil:
 	case engine.Owned(found, job.UID):
 		w.Workload = found
-		if w.Flavors, err = o.flavors(ctx, found); err != nil {
+		w.Flavors, err = o.flavors(ctx, found)
+		if err == nil && found.Waits() && !suspended(job) {
+			w.Ahead, err = o.ahead(ctx, found)
+		}
+		if err != nil {
 			return w, err
 		}
 	case given:
@@ -62,6 +66,17 @@ func (o observer) flavors(ctx context.Context, w *kueue.Workload) ([]kueue.Flavo
 		}
 	}
 	return all, nil
+}
+
+// ahead counts who stands before a Workload in its queue, whatever they are.
+func (o observer) ahead(ctx context.Context, w *kueue.Workload) (*int, error) {
+	all := &unstructured.UnstructuredList{}
+	all.SetGroupVersionKind(kueue.WorkloadKind.GroupVersion().WithKind(kueue.WorkloadKind.Kind + "List"))
+	err := o.offers.List(ctx, all, client.InNamespace(w.Namespace), client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("listing the Workloads of queue %s: %w", w.Spec.QueueName, err)
+	}
+	return new(w.Ahead(all.Items)), nil
 }
 
 // priority is that of the job's Workload: of the WorkloadPriorityClass its label names, of the PriorityClass of its first pod, or of the

@@ -216,6 +216,8 @@ type World struct {
 	Workload *Workload `json:"workload,omitempty"`
 	// Prebuilt was made for the job by somebody else, and does not belong to it yet.
 	Prebuilt *Workload `json:"prebuilt,omitempty"`
+	// Ahead is how many stand before the Workload in its LocalQueue; nil when it does not wait there.
+	Ahead *int `json:"ahead,omitempty"`
 	// Flavors are those that the Workload was given, of those that exist.
 	Flavors []Flavor `json:"flavors,omitempty"`
 	// Priority is the job's; nil when no class gives one.

@@ -115,7 +115,7 @@ spec: {clusterQueue: a}
 		Expect(job.Status.Suspensions).To(Equal(int32(1)))
 		Expect(job.Status.RestartCount).To(BeZero(), "an eviction is charged to nobody")
 		Expect(job.Status.Queue).To(Equal(&v1alpha1.QueueStatus{
-			Name: "gpus", State: v1alpha1.QueuePending, Workload: "trainingjob-borrower", Evictions: 1, EvictedReason: "Preempted",
+			Name: "gpus", State: v1alpha1.QueuePending, Workload: "trainingjob-borrower", Position: new(int32(1)), Evictions: 1, EvictedReason: "Preempted",
 		}))
 	})
 
