@@ -9,7 +9,6 @@ import (
 
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,10 +22,10 @@ import (
 )
 
 // Optional are the kinds of optional APIs that jobs make use of where the cluster offers them. A job is woken by what it owns.
-var Optional = append(gang.Kinds(), deviceTaintRule, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
+var Optional = append(append(gang.Kinds(), gang.Fabrics()...), deviceTaintRule, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
 
 // shared are those of them that no job owns: they wake every job that may wait for them.
-var shared = []schema.GroupVersionKind{kueue.FlavorKind, kueue.PriorityKind}
+var shared = append(gang.Fabrics(), kueue.FlavorKind, kueue.PriorityKind)
 
 // watchOptional wakes jobs by optional kinds, and by the classes that give priority in a queue.
 func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Optional) *builder.Builder {
