@@ -32,6 +32,13 @@ type QueueStatus struct {
 	// +optional
 	State string `json:"state,omitempty"`
 
+	// position of the job in its LocalQueue while it waits, from 1: by priority, and then by time, among the Workloads of every kind. It is
+	// exact up to 10, and rounded up to 20, 50, 100, 200 and so on beyond; it is looked at every minute, and less often further back.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	// +optional
+	Position *int32 `json:"position,omitempty"`
+
 	// workload is the name of the Kueue Workload that stands for the job; its status has every detail.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -26,8 +26,7 @@ type Scheduling struct {
 	Gang *Gang `json:"gang,omitempty"`
 
 	// queue is the LocalQueue of Kueue, in the job's namespace, that the job waits in: its pods are made when Kueue admits it, and go
-	// when Kueue evicts it. In a cluster without Kueue it is the queue of Volcano or KAI, where one of these places the job's gang; any
-	// other job waits until there is Kueue.
+	// when Kueue evicts it. Without Kueue it waits. With gang.scheduler Volcano or KAI it is a queue of that scheduler's instead.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`

@@ -78,6 +78,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.chainer) || !has(self.chainer.groups) || self.chainer.groups.all(g, self.roles.exists(r, r.name == g.name))",fieldPath=".chainer.groups",message="spec.chainer.groups[].name is the name of a role: correct it or add the role"
 // +kubebuilder:validation:XValidation:rule="has(self.managedBy) == has(oldSelf.managedBy)",fieldPath=".managedBy",message="spec.managedBy cannot change: delete the job and create it again"
 // +kubebuilder:validation:XValidation:rule="[self.framework].all(f, f == 'PyTorch' ? has(self.pytorch) == has(oldSelf.pytorch) : f == 'TensorFlow' ? has(self.tensorflow) == has(oldSelf.tensorflow) : f == 'MPI' ? has(self.mpi) == has(oldSelf.mpi) : f == 'MXNet' ? has(self.mxnet) == has(oldSelf.mxnet) : f != 'Chainer' || has(self.chainer) == has(oldSelf.chainer))",messageExpression="'spec.' + self.framework.lowerAscii() + ' cannot be added to or removed from a job: delete the job and create it again'"
+// +kubebuilder:validation:XValidation:rule="!has(self.managedBy) || self.managedBy != 'kueue.x-k8s.io/multikueue' || has(self.scheduling) && has(self.scheduling.queue)",fieldPath=".managedBy",message="spec.managedBy kueue.x-k8s.io/multikueue needs spec.scheduling.queue: name a queue that sends jobs to other clusters"
 // +kubebuilder:validation:XValidation:rule="has(self.scheduling) == has(oldSelf.scheduling)",fieldPath=".scheduling",message="spec.scheduling cannot change: delete the job and create it again"
 type TrainingJobSpec struct {
 	// framework is the training framework: it decides which roles there are, what environment the pods get, and whose
@@ -124,8 +125,9 @@ type TrainingJobSpec struct {
 	// +optional
 	RunPolicy RunPolicy `json:"runPolicy,omitzero"`
 
-	// managedBy names the controller that runs the job: millrace.dev/manager, which it is when left out, or another, such as
-	// kueue.x-k8s.io/multikueue. Millrace leaves a job of another's alone, its status included. It cannot change.
+	// managedBy names the controller that runs the job: millrace.dev/manager, which it is when left out;
+	// kueue.x-k8s.io/multikueue, with which the job waits in its queue here, runs in another cluster, and has the status it has there; or
+	// another, whose job is left alone, its status included. It cannot change.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.managedBy cannot change: delete the job and create it again"
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=253

@@ -41,7 +41,7 @@ func Kind(offers engine.Offers) engine.Kind[*v1alpha1.TrainingJob, World] {
 func kindOf(o observer) engine.Kind[*v1alpha1.TrainingJob, World] {
 	return engine.Kind[*v1alpha1.TrainingJob, World]{
 		Observe: o.observe, Hurries: succeeded, Tally: replacements, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait,
-		Ours: ours, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}, &resourcev1.ResourceClaimTemplate{}},
+		Ours: ours, Mirrored: mirrored, Mint: mint, Foresee: foresee, Measure: measure, Unwatched: []client.Object{&corev1.Secret{}, &resourcev1.ResourceClaimTemplate{}},
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionAccepted, Status: no, Type: corev1.EventTypeWarning},
 			{Condition: v1alpha1.ConditionScheduled, Status: no, Type: corev1.EventTypeWarning},
@@ -58,9 +58,9 @@ func kindOf(o observer) engine.Kind[*v1alpha1.TrainingJob, World] {
 // Manager is the value of spec.managedBy by which a job is ours.
 const Manager = v1alpha1.Group + "/manager"
 
-// ours is false for a job that another controller runs, such as MultiKueue in another cluster.
+// ours is false for a job that another controller runs. One that MultiKueue runs in another cluster waits in a queue here.
 func ours(job *v1alpha1.TrainingJob) bool {
-	return job.Spec.ManagedBy == "" || job.Spec.ManagedBy == Manager
+	return job.Spec.ManagedBy == "" || job.Spec.ManagedBy == Manager || dispatched(job) && queueOf(job) != ""
 }
 
 // observer reads what jobs are decided from, of optional kinds from offers; gangs are the manager's settings. Nodes are judged by

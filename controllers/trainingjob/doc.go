@@ -39,7 +39,8 @@
 //
 // A job with a queue is suspended by it, so to speak: until Kueue admits the job's Workload, and again when Kueue evicts it, it has no
 // pods, and each eviction counts like a suspension. The Workload is made once. It outlives evictions, after which it is Kueue's
-// to put back into the queue, and goes when the user suspends the job.
+// to put back into the queue, and goes when the user suspends the job. One that MultiKueue runs in another cluster has its Workload
+// here and nothing else (multikueue.go).
 //
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs/status,verbs=patch
@@ -55,6 +56,8 @@
 // +kubebuilder:rbac:groups=kueue.x-k8s.io,resources=workloads,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=kueue.x-k8s.io,resources=workloads/status,verbs=patch
 // +kubebuilder:rbac:groups=kueue.x-k8s.io,resources=resourceflavors;workloadpriorityclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=kai.scheduler,resources=topologies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=topology.volcano.sh,resources=hypernodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=devicetaintrules,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=scheduling.k8s.io;scheduling.volcano.sh;scheduling.x-k8s.io;scheduling.run.ai,resources=podgroups,verbs=get;list;watch;create;patch;delete

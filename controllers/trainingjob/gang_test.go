@@ -6,6 +6,7 @@ package trainingjob
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/gang"
@@ -17,6 +18,8 @@ type gangCase struct {
 	Gangs   gang.Settings            `json:"gangs"`
 	Groups  []groupInShort           `json:"groups"`
 	Rivals  []gang.Waiting           `json:"rivals"`
+	// Fabrics are the objects by which schedulers know how nodes are connected.
+	Fabrics []map[string]any `json:"fabrics"`
 }
 
 // groupInShort is an object that stands for a gang.
@@ -35,6 +38,9 @@ func (c gangCase) world(job *v1alpha1.TrainingJob) World {
 		row, _ := gang.Find(name)
 		w.Served = append(w.Served, row.Kind)
 	}
+	for _, f := range c.Fabrics {
+		w.Fabrics = append(w.Fabrics, unstructured.Unstructured{Object: runtime.DeepCopyJSON(integers(f).(map[string]any))})
+	}
 	for _, g := range c.Groups {
 		row, _ := gang.Find(g.Of)
 		o := unstructured.Unstructured{Object: map[string]any{"spec": g.Spec, "status": g.Status}}
@@ -49,4 +55,21 @@ func (c gangCase) world(job *v1alpha1.TrainingJob) World {
 		w.Groups = append(w.Groups, o)
 	}
 	return w
+}
+
+// integers are the numbers of an object as an API server's client reads them.
+func integers(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = integers(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = integers(v[i])
+		}
+	case float64:
+		return int64(v)
+	}
+	return value
 }

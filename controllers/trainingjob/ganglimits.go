@@ -79,7 +79,7 @@ func refuses(job *v1alpha1.TrainingJob, w World) (objection, bool) {
 	}
 	layout, _ := framework.Resolve(job)
 	g, asked := gangOf(layout)
-	if !asked || len(w.Pods) > 0 {
+	if !asked || len(w.Pods) > 0 || dispatched(job) {
 		return objection{}, false
 	}
 	message, refused := placer(job, g, w).Refuses(g)

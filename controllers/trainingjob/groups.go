@@ -33,7 +33,11 @@ func (o observer) observeGang(ctx context.Context, c client.Reader, job *v1alpha
 			return err
 		}
 	}
-	if ended(job) || placer(job, g, *w).Name != v1alpha1.GangGuard || job.Status.RunningAttempt != nil {
+	row := placer(job, g, *w)
+	if err := o.fabrics(ctx, job, row, w); err != nil {
+		return err
+	}
+	if ended(job) || row.Name != v1alpha1.GangGuard || job.Status.RunningAttempt != nil {
 		return nil
 	}
 	var jobs v1alpha1.TrainingJobList
@@ -45,6 +49,21 @@ func (o observer) observeGang(ctx context.Context, c client.Reader, job *v1alpha
 			w.Rivals = append(w.Rivals, rival)
 		}
 	}
+	return nil
+}
+
+// fabrics reads how nodes are connected, where what places the gang knows it.
+func (o observer) fabrics(ctx context.Context, job *v1alpha1.TrainingJob, row gang.Row, w *World) error {
+	if ended(job) || job.Spec.Scheduling.Topology == nil || row.Finds == nil || !slices.Contains(w.Served, row.Fabric) {
+		return nil
+	}
+	all := &unstructured.UnstructuredList{}
+	all.SetGroupVersionKind(row.Fabric.GroupVersion().WithKind(row.Fabric.Kind + "List"))
+	if err := o.offers.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil && !absent(err) {
+		return fmt.Errorf("listing %s: %w", row.Fabric.Kind, err)
+	}
+	w.Fabrics = slices.Clone(all.Items)
+	slices.SortFunc(w.Fabrics, func(a, b unstructured.Unstructured) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return nil
 }
 

@@ -221,7 +221,7 @@ func rival(job *v1alpha1.TrainingJob, placed int32) gang.Waiting {
 // rivalOf is a job as a gang of Guard that holds nodes and waits for more, by its status, and whether it is one.
 func rivalOf(job *v1alpha1.TrainingJob) (gang.Waiting, bool) {
 	g := job.Status.Gang
-	if g == nil || g.Scheduler != v1alpha1.GangGuard || ended(job) || suspended(job) {
+	if g == nil || g.Scheduler != v1alpha1.GangGuard || ended(job) || suspended(job) || dispatched(job) {
 		return gang.Waiting{}, false
 	}
 	return rival(job, g.Placed), g.Placed > 0 && g.Placed < g.MinMember

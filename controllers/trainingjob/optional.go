@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	schedulingv1 "k8s.io/api/scheduling/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,10 +22,10 @@ import (
 )
 
 // Optional are the kinds of optional APIs that jobs make use of where the cluster offers them. A job is woken by what it owns.
-var Optional = append(gang.Kinds(), deviceTaintRule, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
+var Optional = append(append(gang.Kinds(), gang.Fabrics()...), deviceTaintRule, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
 
 // shared are those of them that no job owns: they wake every job that may wait for them.
-var shared = []schema.GroupVersionKind{kueue.FlavorKind, kueue.PriorityKind}
+var shared = append(gang.Fabrics(), kueue.FlavorKind, kueue.PriorityKind)
 
 // watchOptional wakes jobs by optional kinds, and by the classes that give priority in a queue.
 func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Optional) *builder.Builder {
@@ -34,8 +34,11 @@ func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Option
 	owner := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &v1alpha1.TrainingJob{}, handler.OnlyControllerOwner())
 	for _, kind := range Optional {
 		by := owner
-		if slices.Contains(shared, kind) {
+		switch {
+		case slices.Contains(shared, kind):
 			by = all
+		case kind == kueue.WorkloadKind:
+			by = handler.EnqueueRequestsFromMapFunc(jobsOfWorkload(mgr.GetClient()))
 		}
 		b = b.WatchesRawSource(optional.Source(kind, by, wakeAll))
 	}
@@ -55,4 +58,26 @@ func unfinished(ctx context.Context, c client.Reader) []reconcile.Request {
 		}
 	}
 	return requests
+}
+
+// jobsOfWorkload finds the job that a Workload is of; while it is nobody's, those that name it.
+func jobsOfWorkload(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, o client.Object) []reconcile.Request {
+		if ref := metav1.GetControllerOfNoCopy(o); ref != nil {
+			if ref.Kind != Name || ref.APIVersion != v1alpha1.GroupVersion.String() {
+				return nil
+			}
+			return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: ref.Name}}}
+		}
+		var jobs v1alpha1.TrainingJobList
+		err := c.List(ctx, &jobs, client.InNamespace(o.GetNamespace()), client.MatchingLabels{kueue.PrebuiltLabel: o.GetName()}, client.UnsafeDisableDeepCopy)
+		if err != nil {
+			return nil // the cache is stopping
+		}
+		var found []reconcile.Request
+		for i := range jobs.Items {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&jobs.Items[i])})
+		}
+		return found
+	}
 }

@@ -321,3 +321,53 @@ func TestATopologyThatIsDroppedIsFoundOut(t *testing.T) {
 		t.Errorf("%d pods were made, and it says: %s", len(b.pods()), c.Message)
 	}
 }
+
+// The schemas of schedulers take what is asked of them for a topology that they know, KAI's of 0.12 and a later one too.
+func TestATopologyThatTheSchedulerKnowsIsAskedOfIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		by     v1alpha1.GangScheduler
+		crds   string
+		fabric map[string]any
+	}{
+		"KAI 0.12": {v1alpha1.GangKAI, "testdata/crds", map[string]any{"levels": []any{map[string]any{"nodeLabel": "example.com/rack"}}}},
+		"KAI now":  {v1alpha1.GangKAI, "testdata/newer", map[string]any{"levels": []any{map[string]any{"nodeLabel": "example.com/rack"}}}},
+		"Volcano": {v1alpha1.GangVolcano, "testdata/crds", map[string]any{"tier": int64(1), "tierName": "example.com/rack", "members": []any{
+			map[string]any{"type": "Node", "selector": map[string]any{"exactMatch": map[string]any{"name": "node-1"}}},
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := envtest.Start(t)
+			server.InstallCRDs(t, "testdata/crds")
+			server.InstallCRDs(t, tc.crds)
+			row, _ := gang.Find(tc.by)
+			b := newBenchOn(t, server, []schema.GroupVersionKind{row.Kind, row.Fabric})
+			fabric := objectOf(row.Fabric)
+			fabric.SetName("by-rack")
+			fabric.Object["spec"] = tc.fabric
+			if err := b.Create(t.Context(), fabric); err != nil && !apierrors.IsAlreadyExists(err) {
+				t.Fatal(err)
+			}
+			b.create(func(j *v1alpha1.TrainingJob) {
+				j.Spec.Scheduling = &v1alpha1.Scheduling{
+					Gang:     &v1alpha1.Gang{Roles: []v1alpha1.GangRole{{Name: "Worker", MinMember: 1}}},
+					Topology: &v1alpha1.Topology{Key: "example.com/rack", Mode: v1alpha1.TopologyRequired},
+				}
+			})
+			wrote := map[string]int{}
+			b.passes(wrote)
+			group := b.group(row, b.job("digits").Status.Gang.Group)
+			wanted, _ := gangOf(look(b.job("digits"), World{Served: []schema.GroupVersionKind{row.Kind}}, b.clock.Now()).layout)
+			wanted.Level = row.Locate(wanted.Topology, []unstructured.Unstructured{*fabric})
+			kept(t, row.Group(wanted).Object["spec"], group.Object["spec"], "spec")
+			admit(b, row, group.GetName(), wrote)
+			for _, p := range b.pods() {
+				if p.Spec.Affinity != nil {
+					t.Errorf("pod %s is kept near the others by affinity too", p.Name)
+				}
+			}
+			if len(b.pods()) != 3 || wrote["patch podgroups"] != 1 {
+				t.Errorf("there are %d pods and %d writes of the group, want 3 and 1", len(b.pods()), wrote["patch podgroups"])
+			}
+		})
+	}
+}

@@ -46,6 +46,9 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		return engine.Plan{}
 	}
 	s := look(job, w, now)
+	if dispatched(job) {
+		return s.dispatch()
+	}
 	if _, over := s.verdict(); over {
 		// What is left to do waits until the status says so: it removes the evidence.
 		return engine.Plan{}
@@ -55,6 +58,7 @@ func outline(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		plan.Delete = s.stop()
 		disbandAll(&plan, w)
 		s.enqueue(&plan)
+		plan.Again = engine.Soonest(plan.Again, s.untilRecount())
 		return plan
 	}
 	if s.wait == nil {

@@ -14,6 +14,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/internal/engine"
@@ -24,6 +25,16 @@ import (
 type playedKueue struct {
 	world kueue.World
 	made  int
+	// removed is true while its API is not served.
+	removed bool
+}
+
+// seen is what a job sees of Kueue, in a cluster that has every other optional API.
+func (k *playedKueue) seen() ([]schema.GroupVersionKind, kueue.World) {
+	if !k.removed {
+		return Optional, k.world
+	}
+	return slices.DeleteFunc(slices.Clone(Optional), func(kind schema.GroupVersionKind) bool { return kind.Group == kueue.Group }), kueue.World{}
 }
 
 // carryOut does what a plan wants of the Workload, and tells whether that is anything.
@@ -124,8 +135,12 @@ func (k *playedKueue) tell(s *story, plan engine.Plan) bool {
 func (k *playedKueue) play(s *story, step []string) {
 	s.t.Helper()
 	s.now = s.now.Add(time.Second)
-	if step[0] == "evict" {
+	switch step[0] {
+	case "evict":
 		k.set(kueue.Evicted, yes, step[1], s.now)
+		return
+	case "remove", "install":
+		k.removed = step[0] == "remove"
 		return
 	}
 	k.admit(s.now, func(_, most int32) int32 {

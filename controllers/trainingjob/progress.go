@@ -35,7 +35,7 @@ func (s *state) accepted() metav1.Condition {
 	if s.layout.Size() == 1 {
 		message = "The job has one pod."
 	}
-	message += s.partly()
+	message += s.partly() + elsewhere(s.job)
 	if s.layout.Row.Framework == v1alpha1.PyTorch && s.layout.Find("Master") == nil && framework.ElasticOf(s.job) == nil {
 		message += " It has neither a Master nor spec.pytorch.elastic, so its pods get no MASTER_ADDR: name the rendezvous in their arguments, or add a Master."
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -35,6 +36,8 @@ func parked(job *v1alpha1.TrainingJob, w World) bool {
 	switch {
 	case queueOf(job) == "" || ended(job) || queuesBeside(job, w):
 		return false
+	case dispatched(job):
+		return true
 	case !w.queues():
 		return !started(job, w)
 	default:
@@ -47,30 +50,28 @@ func started(job *v1alpha1.TrainingJob, w World) bool {
 	return job.Status.StartTime != nil || len(w.Pods) > 0
 }
 
-// inKueue is true for a job whose queue is Kueue's. That is decided once: an API that comes or goes, or cannot be asked for a
-// moment, must not hand a job from one queue to the other.
+// inKueue is true for a job whose queue is Kueue's: any but one that names a scheduler with queues of its own. What the cluster serves
+// has no say in it: an API that comes or goes, or cannot be asked for a moment, must not hand a job from one queue to the other.
 func inKueue(job *v1alpha1.TrainingJob, w World) bool {
 	prior := job.Status.Queue
 	switch {
 	case queueOf(job) == "":
 		return false
-	case w.Queue.Workload != nil || prior != nil && (prior.Workload != "" || prior.State != v1alpha1.QueueUnavailable):
+	case dispatched(job) || w.Queue.Workload != nil || prior != nil && (prior.Workload != "" || prior.State != v1alpha1.QueueUnavailable):
 		return true
 	case started(job, w):
 		return prior != nil
 	}
-	return w.queues()
+	row, named := gang.Row{}, false
+	if g := gangSpec(job); g != nil {
+		row, named = gang.Find(g.Scheduler)
+	}
+	return !named || !row.Queues
 }
 
-// queuesBeside is true where the queue is one of the scheduler that places the job's gang: the job has started so, or would start
-// in a cluster without Kueue.
+// queuesBeside is true where the queue is one of the scheduler that places the job's gang.
 func queuesBeside(job *v1alpha1.TrainingJob, w World) bool {
-	layout, known := framework.Resolve(job)
-	if queueOf(job) == "" || !known || inKueue(job, w) {
-		return false
-	}
-	g, asked := gangOf(layout)
-	return started(job, w) || asked && placer(job, g, w).Queues
+	return queueOf(job) != "" && !inKueue(job, w)
 }
 
 // admitted is true when the job's Workload says that its pods may run.
@@ -122,14 +123,32 @@ func (s *state) stop() []engine.Step {
 // enqueue plans the Workload of a halted job. Quota is given back only when no pod is left, and when the status says so: pods of
 // another job may take their places at once.
 func (s *state) enqueue(plan *engine.Plan) {
-	if queueOf(s.job) == "" || !s.world.queues() || started(s.job, s.world) {
+	if queueOf(s.job) == "" || !s.world.queues() || s.busy() {
 		return
 	}
-	if w := s.world.Queue.Workload; w != nil && w.DeletionTimestamp == nil && (suspended(s.job) || s.reenters() != "") {
+	_, given := prebuilt(s.job)
+	if w := s.world.Queue.Workload; !given && w != nil && w.DeletionTimestamp == nil && (suspended(s.job) || s.reenters() != "") {
 		plan.Delete = append(plan.Delete, engine.Step{Object: w.Target()})
 	} else if !suspended(s.job) {
 		s.line(plan)
 	}
+}
+
+// busy is true while the job uses its quota, here or in another cluster.
+func (s *state) busy() bool {
+	if dispatched(s.job) {
+		return s.busyElsewhere()
+	}
+	return started(s.job, s.world)
+}
+
+// untilRecount is when to look again how many stand before the job in its queue, of which nobody tells it: after a minute, and later the
+// more there are, so that a line of thousands is not counted by each of them all the time.
+func (s *state) untilRecount() time.Duration {
+	if ahead := s.world.Queue.Ahead; ahead != nil {
+		return min(time.Minute+time.Duration(*ahead)*time.Second, time.Hour)
+	}
+	return 0
 }
 
 // line plans what a job asks for that stands in its queue.
@@ -138,14 +157,17 @@ func (s *state) line(plan *engine.Plan) {
 	if known {
 		s.claims(plan) // Kueue counts the devices that they ask for
 	}
+	_, given := prebuilt(s.job)
 	switch {
+	case w == nil && known && given:
+		s.adopt(plan)
 	case w == nil && known:
 		plan.Create = append(plan.Create, engine.Step{Object: s.workload().Object()})
 	case w == nil || w.DeletionTimestamp != nil:
 		return
 	case w.MustRelease():
 		plan.Patch = append(plan.Patch, statusOfWorkload(w, w.Release(s.now)))
-	case known && !w.Is(kueue.QuotaReserved) && !w.Same(s.workload()):
+	case known && !given && !w.Is(kueue.QuotaReserved) && !w.Same(s.workload()):
 		plan.Patch = append(plan.Patch, engine.Step{Object: w.Target(), Data: w.Resize(s.workload())})
 	}
 }
@@ -170,7 +192,7 @@ func (s *state) admit(plan *engine.Plan) {
 func leave(plan *engine.Plan, job *v1alpha1.TrainingJob, w World, now time.Time) {
 	holds := func(p corev1.Pod) bool { return !finished(&p) }
 	workload := w.Queue.Workload
-	if workload == nil || workload.Is(kueue.Finished) || workload.DeletionTimestamp != nil || slices.ContainsFunc(w.Pods, holds) {
+	if workload == nil || dispatched(job) || workload.Is(kueue.Finished) || workload.DeletionTimestamp != nil || slices.ContainsFunc(w.Pods, holds) {
 		return
 	}
 	for _, c := range job.Status.Conditions {
@@ -258,7 +280,7 @@ func (s *state) topology() *kueue.TopologyRequest {
 
 // domains are those of the topology that Kueue gave to pods that are to be made, by name.
 func (s *state) domains() map[string]map[string]string {
-	if queueOf(s.job) == "" || !admitted(s.world) {
+	if queueOf(s.job) == "" || dispatched(s.job) || !admitted(s.world) {
 		return nil
 	}
 	there, missing := map[string][]*corev1.Pod{}, map[string][]string{}

@@ -279,3 +279,45 @@ func TestAWorkloadOfSomebodyElseIsNeverTouched(t *testing.T) {
 		t.Error("the user's Workload was written to")
 	}
 }
+
+func TestAWaitingJobTellsItsPlaceAndSendsNothingWhileItStays(t *testing.T) {
+	b := newQueueBench(t)
+	b.quiet()
+	foreign := func(name string) *unstructured.Unstructured {
+		u := objectOf(kueue.WorkloadKind)
+		u.SetNamespace(b.namespace)
+		u.SetName(name)
+		u.Object["spec"] = map[string]any{
+			"queueName": "team-a", "priority": int64(7), "podSets": []any{map[string]any{"name": "main", "count": int64(1), "template": map[string]any{
+				"spec": map[string]any{"containers": []any{}},
+			}}},
+		}
+		if err := b.Create(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	first := foreign("first")
+	foreign("second")
+	minute := func(want int32) {
+		t.Helper()
+		b.clock.SetTime(b.clock.Now().Add(time.Minute))
+		b.quiet()
+		if got := b.job("digits").Status.Queue.Position; got == nil || *got != want {
+			t.Fatalf("the job says it is in place %v, want %d", got, want)
+		}
+		b.noRequests()
+	}
+	minute(3)
+	if err := b.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	minute(2)
+	b.admit()
+	b.quiet()
+	b.clock.SetTime(b.clock.Now().Add(time.Minute)) // a status of pods that are being made may wait for others
+	b.quiet()
+	if got := b.job("digits").Status.Queue.Position; got != nil {
+		t.Errorf("a job that was admitted stands in place %d", *got)
+	}
+}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/kueue"
-	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // queueing asks whether the job waits in its queue, and for what, in Kueue's own words.
@@ -23,15 +23,12 @@ func queueing(s *state) (wait, bool) {
 		return wait{}, false
 	case !s.world.queues():
 		return wait{status: no, reason: v1alpha1.ReasonQueueUnavailable, message: fmt.Sprintf(
-			"spec.scheduling.queue: queue %s is Kueue's, and the cluster does not serve %s/%s: install Kueue, or create the job anew without the field.",
-			queue, kueue.Group, kueue.Version)}, true
-	case w == nil && len(s.world.Pods) == 0 && s.world.Queue.NoClass != "":
-		return pending(no, fmt.Sprintf("%s does not exist: create it, or create the job anew without it.", s.world.Queue.NoClass)), true
-	case w == nil && len(s.world.Pods) > 0:
-		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: fmt.Sprintf(
-			"Workload %s is gone, and with it the job's quota: the pods end, and the job enters queue %s anew.", names.Workload(s.job.Name), queue)}, true
+			"spec.scheduling.queue: queue %s is Kueue's, and the cluster does not serve %s/%s: install Kueue, or create the job anew without the field%s.",
+			queue, kueue.Group, kueue.Version, otherQueues(s.world))}, true
 	case w == nil:
-		return pending(unknown, fmt.Sprintf("The job is about to enter queue %s.", queue)), true
+		return s.outside(queue), true
+	case dispatched(s.job) && !w.MustRelease():
+		return s.dispatching(w), true
 	case !w.Active() || w.MustRelease():
 		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: eviction(w)}, true
 	case s.reenters() != "":
@@ -43,6 +40,30 @@ func queueing(s *state) (wait, bool) {
 		return pending(no, fmt.Sprintf("ResourceFlavor %s, of which Kueue gave the job quota, does not exist: create it.", name)), true
 	}
 	return wait{}, false
+}
+
+// otherQueues tells of a scheduler that is there and has queues of its own.
+func otherQueues(w World) string {
+	for _, row := range gang.Rows() {
+		if row.Queues && row.Served(w.Served) {
+			return fmt.Sprintf("; for a queue of %[1]s's, with spec.scheduling.gang.scheduler %[1]s", row.Name)
+		}
+	}
+	return ""
+}
+
+// outside is what a job waits for that has no Workload.
+func (s *state) outside(queue string) wait {
+	switch {
+	case s.awaitsPrebuilt() != "":
+		return pending(no, s.awaitsPrebuilt())
+	case len(s.world.Pods) > 0:
+		return wait{status: no, reason: v1alpha1.ReasonEvicted, message: fmt.Sprintf(
+			"Workload %s is gone, and with it the job's quota: the pods end, and the job enters queue %s anew.", workloadName(s.job), queue)}
+	case s.world.Queue.NoClass != "":
+		return pending(no, fmt.Sprintf("%s does not exist: create it, or create the job anew without it.", s.world.Queue.NoClass))
+	}
+	return pending(unknown, fmt.Sprintf("The job is about to enter queue %s.", queue))
 }
 
 func pending(status metav1.ConditionStatus, message string) wait {
@@ -122,24 +143,29 @@ func (s *state) inLine() *v1alpha1.QueueStatus {
 	w := s.world.Queue.Workload
 	switch {
 	case !s.world.queues():
-		if inKueue(s.job, s.world) {
-			status.Workload = names.Workload(s.job.Name)
+		if prior := s.job.Status.Queue; prior != nil {
+			status.Workload = prior.Workload
 		}
 		return status
 	case w == nil:
 		status.State = v1alpha1.QueuePending
 		return status
 	}
-	status.State, status.Workload, status.ClusterQueue = stateIn(w), names.Workload(s.job.Name), w.ClusterQueue()
+	status.State, status.Workload, status.ClusterQueue = stateIn(w), workloadName(s.job), w.ClusterQueue()
 	status.Evictions, status.EvictedReason = w.Evictions(), w.EvictedReason()
 	if s.reenters() != "" {
 		status.State = v1alpha1.QueueEvicted
+	}
+	if ahead := s.world.Queue.Ahead; ahead != nil {
+		status.Position = new(kueue.Position(*ahead))
 	}
 	return status
 }
 
 func stateIn(w *kueue.Workload) string {
 	switch {
+	case w.Is(kueue.Finished):
+		return v1alpha1.QueueFinished
 	case w.MayRun():
 		return v1alpha1.QueueAdmitted
 	case !w.Active() || w.MustRelease():

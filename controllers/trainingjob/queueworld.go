@@ -19,7 +19,6 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/kueue"
-	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // queue reads what Kueue says of a job that waits in a queue, or did.
@@ -28,27 +27,56 @@ func (o observer) queue(ctx context.Context, c client.Reader, job *v1alpha1.Trai
 	if queueOf(job) == "" || o.offers == nil || !o.offers.Serves(kueue.WorkloadKind) {
 		return w, nil
 	}
-	found, err := optionalObject[kueue.Workload](ctx, o.offers, kueue.WorkloadKind, client.ObjectKey{Namespace: job.Namespace, Name: names.Workload(job.Name)})
+	found, err := optionalObject[kueue.Workload](ctx, o.offers, kueue.WorkloadKind, client.ObjectKey{Namespace: job.Namespace, Name: workloadName(job)})
 	if err != nil {
 		return w, err
 	}
-	if found != nil && engine.Owned(found, job.UID) {
+	_, given := prebuilt(job)
+	switch {
+	case found == nil:
+	case engine.Owned(found, job.UID):
 		w.Workload = found
-		for _, name := range found.FlavorNames() {
-			flavor, err := optionalObject[kueue.Flavor](ctx, o.offers, kueue.FlavorKind, client.ObjectKey{Name: name})
-			if err != nil {
-				return w, err
-			}
-			if flavor != nil {
-				w.Flavors = append(w.Flavors, *flavor)
-			}
+		w.Flavors, err = o.flavors(ctx, found)
+		if err == nil && found.Waits() && !suspended(job) {
+			w.Ahead, err = o.ahead(ctx, found)
 		}
+		if err != nil {
+			return w, err
+		}
+	case given:
+		w.Prebuilt = found
 	}
-	if ended(job) || admitted(World{Queue: w}) {
+	if given || ended(job) || admitted(World{Queue: w}) {
 		return w, nil
 	}
 	w.Priority, w.NoClass, err = o.priority(ctx, c, job)
 	return w, err
+}
+
+// flavors are those that a Workload was given, of those that exist.
+func (o observer) flavors(ctx context.Context, w *kueue.Workload) ([]kueue.Flavor, error) {
+	var all []kueue.Flavor
+	for _, name := range w.FlavorNames() {
+		flavor, err := optionalObject[kueue.Flavor](ctx, o.offers, kueue.FlavorKind, client.ObjectKey{Name: name})
+		if err != nil {
+			return nil, err
+		}
+		if flavor != nil {
+			all = append(all, *flavor)
+		}
+	}
+	return all, nil
+}
+
+// ahead counts who stands before a Workload in its queue, whatever they are.
+func (o observer) ahead(ctx context.Context, w *kueue.Workload) (*int, error) {
+	all := &unstructured.UnstructuredList{}
+	all.SetGroupVersionKind(kueue.WorkloadKind.GroupVersion().WithKind(kueue.WorkloadKind.Kind + "List"))
+	err := o.offers.List(ctx, all, client.InNamespace(w.Namespace), client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("listing the Workloads of queue %s: %w", w.Spec.QueueName, err)
+	}
+	return new(w.Ahead(all.Items)), nil
 }
 
 // priority is that of the job's Workload: of the WorkloadPriorityClass its label names, of the PriorityClass of its first pod, or of the

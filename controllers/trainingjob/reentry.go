@@ -21,6 +21,9 @@ var reentries = []func(*state) (why string){asksOtherwise, pinned}
 // reenters says why a job gives up its quota and enters its queue anew, empty if it does not. Its pods end first, as when Kueue
 // evicts it.
 func (s *state) reenters() string {
+	if _, given := prebuilt(s.job); given {
+		return "" // its Workload is somebody else's to take out of the queue
+	}
 	if w := s.world.Queue.Workload; w == nil || !w.Is(kueue.QuotaReserved) || w.Is(kueue.Evicted) || suspended(s.job) {
 		return ""
 	}
@@ -59,6 +62,10 @@ func awaitsReplacement(s *state) (wait, bool) {
 	node := s.pinnedTo()
 	if node == nil {
 		return wait{}, false
+	}
+	if name, given := prebuilt(s.job); given {
+		return pending(no, fmt.Sprintf("%s: unless Kueue replaces the node, make the job anew with another Workload than %s; one that "+
+			"MultiKueue sent here, suspend and resume in the cluster it comes from.", givenBad(node), name)), true
 	}
 	return wait{status: no, reason: v1alpha1.ReasonQueuePending, again: s.untilReentry(node), message: fmt.Sprintf(
 		"%s: unless Kueue replaces the node, the job gives its quota back and enters queue %s anew.", givenBad(node), queueOf(s.job))}, true

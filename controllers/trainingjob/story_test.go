@@ -27,12 +27,14 @@ import (
 
 // script is a job and what happens to it, a line each: "run NAME", "succeed NAME", "fail NAME CODE [MESSAGE]", "lose NAME" (evicted),
 // "delete NAME" (by force), "terminate NAME" (with grace), "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume",
-// "scale N", and of Kueue "admit [N]" (workers) and "evict REASON". NAME may be all.
+// "scale N", and of Kueue "admit [N]" (workers), "evict REASON", "remove" (its API) and "install". NAME may be all.
 // A pod that runs does so on the node of its name. "break NODE" gives a node a bad condition, "mend NODE" takes it away, "silence NODE"
 // lets its kubelet fall silent, "fault NAME" makes a device of a pod unhealthy.
 type script struct {
 	Job   v1alpha1.TrainingJob `json:"job"`
 	Steps []string             `json:"steps"`
+	// Bare is true where Kueue cannot be seen at first.
+	Bare bool `json:"bare"`
 }
 
 // story is a world in memory that a job is played in, and the text of it.
@@ -64,7 +66,7 @@ func TestStories(t *testing.T) {
 			prepare(&c.Job)
 			s := &story{t: t, job: &c.Job, now: noon}
 			if queueOf(&c.Job) != "" {
-				s.kueue = &playedKueue{}
+				s.kueue = &playedKueue{removed: c.Bare}
 			}
 			s.settle()
 			for _, step := range c.Steps {
@@ -84,7 +86,7 @@ func (s *story) settle() {
 		before := s.job.DeepCopy()
 		world := World{Pods: slices.Clone(s.pods), Nodes: slices.Clone(s.nodes), Healing: health.Default()}
 		if s.kueue != nil {
-			world.Served, world.Queue = Optional, s.kueue.world
+			world.Served, world.Queue = s.kueue.seen()
 		}
 		plan := Plan(s.job, world, s.now)
 		wrote := s.carryOut(plan)
@@ -162,7 +164,7 @@ func (s *story) play(step []string) {
 			s.t.Fatal(err)
 		}
 		s.now = s.now.Add(d)
-	case "admit", "evict":
+	case "admit", "evict", "remove", "install":
 		s.kueue.play(s, step)
 	case "break", "silence", "mend":
 		s.now = s.now.Add(time.Second)

@@ -16,7 +16,7 @@ import (
 // of pods; the first pod, which finds no other, chooses the place.
 func gather(s *state, _ framework.Member, p *corev1.Pod) {
 	scheduling := s.job.Spec.Scheduling
-	if scheduling == nil || scheduling.Topology == nil || inKueue(s.job, s.world) || s.gang != nil && s.gang.row.Near(*scheduling.Topology) {
+	if scheduling == nil || scheduling.Topology == nil || inKueue(s.job, s.world) || s.gang != nil && s.gang.row.Near(s.gang.Gang) {
 		return
 	}
 	term := corev1.PodAffinityTerm{

@@ -33,6 +33,8 @@ type World struct {
 	Served []schema.GroupVersionKind
 	// Groups are the objects that stand, or stood, for the gang of the job.
 	Groups []unstructured.Unstructured
+	// Fabrics are the objects by which what places the gang knows how nodes are connected, for a job that asks for a topology.
+	Fabrics []unstructured.Unstructured
 	// Rivals are gangs without a scheduler of their own that hold nodes and wait for more, the job's among them.
 	Rivals []gang.Waiting
 	// Gangs are the manager's settings for all gangs.

@@ -131,6 +131,7 @@ func (c *conversion) all() {
 			return
 		}
 	}
+	c.queue()
 	c.reserved()
 }
 

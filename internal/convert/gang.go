@@ -6,8 +6,11 @@ package convert
 import (
 	"cmp"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
+	"github.com/millrace-ml/millrace/internal/kueue"
 )
 
 // scheduling converts what an operator of Kubeflow tells a scheduler of gangs. The original makes gangs of all jobs or of none, by
@@ -24,7 +27,20 @@ func (c *conversion) scheduling(policy *fields) {
 		c.oneScheduler(policy)
 	}
 	policy.lose("minResources", "schedulers add up what the pods ask for")
-	policy.lose("queue", "scheduling.queue names a queue of Kueue, or of Volcano or KAI in a cluster without Kueue: set it if this is one")
+	policy.lose("queue", "scheduling.queue names a queue of Kueue, or with gang.scheduler Volcano or KAI one of that scheduler: set it if this is one")
+}
+
+// queue is the queue of Kueue that the original waits in by a label.
+func (c *conversion) queue() {
+	labels, _ := c.metadata["labels"].(map[string]any)
+	name, _ := labels[kueue.QueueLabel].(string)
+	switch {
+	case len(validation.IsDNS1123Label(name)) == 0:
+		c.schedule().Queue = name
+	case c.job.Spec.ManagedBy == kueue.MultiKueue:
+		c.job.Spec.ManagedBy = ""
+		c.note("metadata.labels", "MultiKueue sends no job without a queue: set managedBy %s together with scheduling.queue", kueue.MultiKueue)
+	}
 }
 
 // oneScheduler gives every template the scheduler that some of them name: one scheduler places a gang.

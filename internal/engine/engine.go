@@ -67,6 +67,8 @@ type Kind[T Owner, W any] struct {
 	Finalizer string
 	// Ours is false for an object that another controller runs: it is left alone, its status included. Optional.
 	Ours func(T) bool
+	// Mirrored is true while another controller writes the status: what is planned is done, and nothing is reported. Optional.
+	Mirrored func(T, W) bool
 	// Mint completes an object that is about to be created with what a plan must not hold, such as keys. Optional.
 	Mint func(Object) error
 	// Foresee is the world when what a plan creates has come to be; plans on paper go on from there. Optional.

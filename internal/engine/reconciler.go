@@ -160,6 +160,9 @@ func (r *Reconciler[T, W]) plan(obj T, world W, now time.Time) (plan Plan, err e
 func (r *Reconciler[T, W]) report(obj T, world W, now time.Time, refused []Refusal) (after T, patient bool, err error) {
 	defer r.caught("report", &err)
 	after = copyOf(obj)
+	if r.Mirrored != nil && r.Mirrored(obj, world) {
+		return after, false, nil
+	}
 	r.Report(after, world, now)
 	if len(refused) > 0 && r.Refuse != nil {
 		r.Refuse(after, refused)

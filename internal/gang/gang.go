@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -46,6 +47,16 @@ type Gang struct {
 	Queue string
 	// Topology is what keeps the pods close together, if anything.
 	Topology *v1alpha1.Topology
+	// Level is where the back end itself knows the topology's label; nil where it does not.
+	Level *Level
+}
+
+// Level is a height in a back end's picture of how nodes are connected.
+type Level struct {
+	// Fabric is the name of the object that has it.
+	Fabric string
+	// Tier counts from the nodes up, where the back end counts.
+	Tier int64
 }
 
 // Role is the minimum of a role.
@@ -64,7 +75,7 @@ type Row struct {
 	PerAttempt bool
 	// Scheduler is the schedulerName of pods whose template names none; empty for the default scheduler.
 	Scheduler string
-	// Queues is true where the back end has queues of its own, which spec.scheduling.queue names in a cluster without Kueue.
+	// Queues is true where the back end has queues of its own, which spec.scheduling.queue names in a job that names the back end.
 	Queues bool
 	// Spec is the spec of the object.
 	Spec func(Gang) map[string]any
@@ -79,8 +90,12 @@ type Row struct {
 	Short func(*unstructured.Unstructured) string
 	// Lacks says what of a gang the back end cannot do, if anything.
 	Lacks func(Gang) (Lack, bool)
-	// Gathers is true for a topology that the object itself asks for. Others are asked for by the affinity of pods.
-	Gathers func(v1alpha1.Topology) bool
+	// Fabric is the kind of the objects by which the back end knows how nodes are connected; empty where it has none.
+	Fabric schema.GroupVersionKind
+	// Finds finds a node label in such an object.
+	Finds func(fabric *unstructured.Unstructured, label string) (Level, bool)
+	// Gathers is true for a gang whose topology the object itself asks for. Others are asked for by the affinity of pods.
+	Gathers func(Gang) bool
 }
 
 // Lack is something that a back end cannot do: the field that asks for it, why not, and what to do instead.
@@ -107,6 +122,17 @@ func Kinds() []schema.GroupVersionKind {
 	for _, r := range rows {
 		if r.Grouped() {
 			kinds = append(kinds, r.Kind)
+		}
+	}
+	return kinds
+}
+
+// Fabrics are the kinds by which back ends know how nodes are connected.
+func Fabrics() []schema.GroupVersionKind {
+	var kinds []schema.GroupVersionKind
+	for _, r := range rows {
+		if r.Finds != nil {
+			kinds = append(kinds, r.Fabric)
 		}
 	}
 	return kinds
@@ -193,8 +219,26 @@ func (r Row) Says(group *unstructured.Unstructured) string {
 	return r.Short(group)
 }
 
-// Near is true when the object asks for the job's topology itself.
-func (r Row) Near(t v1alpha1.Topology) bool { return r.Gathers != nil && r.Gathers(t) }
+// Near is true when the object asks for the gang's topology itself.
+func (r Row) Near(g Gang) bool { return g.Topology != nil && r.Gathers != nil && r.Gathers(g) }
+
+// Locate finds the label of a topology among the objects by which the back end knows how nodes are connected, nil if it does not know it.
+func (r Row) Locate(t *v1alpha1.Topology, fabrics []unstructured.Unstructured) *Level {
+	if t == nil || r.Finds == nil {
+		return nil
+	}
+	for i := range fabrics {
+		if fabrics[i].GroupVersionKind() != r.Fabric {
+			continue
+		}
+		if level, found := r.Finds(&fabrics[i], t.Key); found {
+			return &level
+		}
+	}
+	return nil
+}
+
+func located(g Gang) bool { return g.Level != nil }
 
 // set puts a value that is not empty into a spec.
 func set(spec map[string]any, key, value string) {
@@ -218,10 +262,24 @@ func conditionMessage(group *unstructured.Unstructured, list, kind string, statu
 		if ok && c["type"] == kind && c["status"] == string(status) {
 			message, _ := c["message"].(string)
 			reason, _ := c["reason"].(string)
-			return cmp.Or(message, reason)
+			return cmp.Or(reasons(c), message, reason)
 		}
 	}
 	return ""
+}
+
+// reasons are the messages of a condition that has several, sorted: they must not take turns.
+func reasons(c map[string]any) string {
+	list, _ := c["reasons"].([]any)
+	var all []string
+	for _, entry := range list {
+		if r, ok := entry.(map[string]any); ok {
+			message, _ := r["message"].(string)
+			all = append(all, message)
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == "" }), "; ")
 }
 
 // Of returns the row whose group objects are of a kind.

@@ -5,6 +5,7 @@ package gang
 
 import (
 	"cmp"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -39,6 +40,9 @@ var kai = Row{
 		if len(parts) > 0 {
 			spec["subGroups"] = parts
 		}
+		if g.Level != nil {
+			spec["topologyConstraint"] = map[string]any{"topology": g.Level.Fabric, kaiLevel(*g.Topology): g.Topology.Key}
+		}
 		return spec
 	},
 	Join: func(g Gang, group, role string, p *corev1.Pod) {
@@ -46,10 +50,39 @@ var kai = Row{
 		annotate(p, kaiSkip, "true")
 		p.Labels[kaiQueue] = cmp.Or(g.Queue, kaiDefault)
 		if len(g.Roles) > 0 {
-			p.Labels[kaiSubgroup] = names.Lower(role)
+			p.Labels[kaiSubgroup] = names.Lower(g.part(role))
 		}
 	},
+	Fabric:  schema.GroupVersionKind{Group: "kai.scheduler", Version: "v1alpha1", Kind: "Topology"},
+	Finds:   kaiFinds,
+	Gathers: located,
 	Short: func(group *unstructured.Unstructured) string {
 		return conditionMessage(group, "schedulingConditions", "UnschedulableOnNodePool", corev1.ConditionTrue)
 	},
+}
+
+// part is the role that a pod counts for: its own, or the first of those with a minimum. A pod of a subgroup that the group does not
+// name would never be placed, and a subgroup that needs no pod is unknown to KAI before 0.14.
+func (g Gang) part(role string) string {
+	if slices.ContainsFunc(g.Roles, func(r Role) bool { return r.Name == role }) {
+		return role
+	}
+	return g.Roles[0].Name
+}
+
+func kaiLevel(t v1alpha1.Topology) string {
+	if required(t) {
+		return "requiredTopologyLevel"
+	}
+	return "preferredTopologyLevel"
+}
+
+func kaiFinds(topology *unstructured.Unstructured, label string) (Level, bool) {
+	field, _, _ := unstructured.NestedFieldNoCopy(topology.Object, "spec", "levels")
+	levels, _ := field.([]any)
+	found := slices.ContainsFunc(levels, func(entry any) bool {
+		level, _ := entry.(map[string]any)
+		return level["nodeLabel"] == label
+	})
+	return Level{Fabric: topology.GetName()}, found
 }

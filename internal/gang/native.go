@@ -59,7 +59,7 @@ var native = Row{
 			"name one PriorityClass in spec.scheduling.priorityClassName and none in the templates",
 		}, g.Mixed
 	},
-	Gathers: required,
+	Gathers: func(g Gang) bool { return required(*g.Topology) },
 }
 
 func required(t v1alpha1.Topology) bool { return t.Mode == v1alpha1.TopologyRequired }

@@ -36,6 +36,9 @@ var volcano = Row{
 			}
 			spec["minTaskMember"] = tasks
 		}
+		if g.Level != nil {
+			spec["networkTopology"] = map[string]any{"mode": volcanoMode(*g.Topology), "highestTierAllowed": g.Level.Tier}
+		}
 		return spec
 	},
 	Join: func(_ Gang, group, role string, p *corev1.Pod) {
@@ -61,4 +64,23 @@ var volcano = Row{
 	Short: func(group *unstructured.Unstructured) string {
 		return conditionMessage(group, "conditions", "Unschedulable", corev1.ConditionTrue)
 	},
+	Fabric:  schema.GroupVersionKind{Group: "topology.volcano.sh", Version: "v1alpha1", Kind: "HyperNode"},
+	Finds:   volcanoFinds,
+	Gathers: located,
+}
+
+func volcanoMode(t v1alpha1.Topology) string {
+	if required(t) {
+		return "hard"
+	}
+	return "soft"
+}
+
+// volcanoFinds knows a HyperNode that stands for the nodes of one value of a label: Volcano gives those it makes from node labels the
+// same label, and others may be named after it by their tier.
+func volcanoFinds(hyperNode *unstructured.Unstructured, label string) (Level, bool) {
+	tier, _, _ := unstructured.NestedInt64(hyperNode.Object, "spec", "tier")
+	name, _, _ := unstructured.NestedString(hyperNode.Object, "spec", "tierName")
+	_, labelled := hyperNode.GetLabels()[label]
+	return Level{Fabric: hyperNode.GetName(), Tier: tier}, tier > 0 && (labelled || name == label)
 }

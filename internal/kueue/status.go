@@ -88,6 +88,11 @@ func (w *Workload) Finish(succeeded bool, message string, now time.Time) []byte 
 	return w.conditionPatch(c, now)
 }
 
+// OutOfSync is the patch of the status that ends a Workload that does not ask for what its job needs.
+func (w *Workload) OutOfSync(message string, now time.Time) []byte {
+	return w.conditionPatch(metav1.Condition{Type: Finished, Status: metav1.ConditionTrue, Reason: outOfSync, Message: message}, now)
+}
+
 func (w *Workload) conditionPatch(c metav1.Condition, now time.Time) []byte {
 	return w.patch(map[string]any{"status": map[string]any{"conditions": with(w.Status.Conditions, w.stamped(c, now))}})
 }

@@ -33,6 +33,11 @@ var (
 const (
 	// PriorityLabel names the WorkloadPriorityClass of a job.
 	PriorityLabel = Group + "/priority-class"
+	// QueueLabel names the queue of jobs that have no field for it.
+	QueueLabel = Group + "/queue-name"
+	// PrebuiltLabel of a job names the Workload that somebody else made for it, and OriginLabel is on what MultiKueue copied.
+	PrebuiltLabel = Group + "/prebuilt-workload-name"
+	OriginLabel   = Group + "/multikueue-origin"
 	// OwnerLabel of a Workload is the UID of its job: Kueue names it when the Workload preempts another.
 	OwnerLabel = Group + "/job-uid"
 	// WorkloadAnnotation of a pod is the name of its Workload, and one of the others says that the pod was placed in a topology:
@@ -42,6 +47,9 @@ const (
 	preferredAnnotation     = Group + "/podset-preferred-topology"
 	unconstrainedAnnotation = Group + "/podset-unconstrained-topology"
 )
+
+// MultiKueue is who manages a job that is to run in another cluster.
+const MultiKueue = Group + "/multikueue"
 
 // Conditions of a Workload, and reasons of ours in them.
 const (
@@ -54,7 +62,11 @@ const (
 
 	preempted    = "Preempted"
 	nodeFailures = "NodeFailures"
+	outOfSync    = "OutOfSync"
 	ready        = "Ready"
+
+	// ByCheck is the reason of an eviction that an admission check demands, such as MultiKueue's for a cluster that is lost.
+	ByCheck = "AdmissionCheck"
 )
 
 // Workload is what is read of a Workload, and written of a new one.
@@ -107,6 +119,8 @@ type Status struct {
 	AdmissionChecks                     []Check            `json:"admissionChecks,omitempty"`
 	AccumulatedPastExecutionTimeSeconds *int32             `json:"accumulatedPastExecutionTimeSeconds,omitempty"`
 	SchedulingStats                     Stats              `json:"schedulingStats,omitzero"`
+	// ClusterName is the cluster that MultiKueue gave the Workload to.
+	ClusterName *string `json:"clusterName,omitempty"`
 }
 
 // Admission is where the quota was reserved.
@@ -200,6 +214,10 @@ type Priority struct {
 type World struct {
 	// Workload is the job's own; nil when there is none.
 	Workload *Workload `json:"workload,omitempty"`
+	// Prebuilt was made for the job by somebody else, and does not belong to it yet.
+	Prebuilt *Workload `json:"prebuilt,omitempty"`
+	// Ahead is how many stand before the Workload in its LocalQueue; nil when it does not wait there.
+	Ahead *int `json:"ahead,omitempty"`
 	// Flavors are those that the Workload was given, of those that exist.
 	Flavors []Flavor `json:"flavors,omitempty"`
 	// Priority is the job's; nil when no class gives one.

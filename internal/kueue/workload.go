@@ -108,14 +108,31 @@ func Digest(pods []*corev1.Pod) string {
 
 // Same is true when the Workload asks for what another does: the same numbers of pods, alike, of the same priority.
 func (w *Workload) Same(want *Workload) bool {
-	same := func(a, b PodSet) bool { return a.Name == b.Name && a.Count == b.Count && equal(a.MinCount, b.MinCount) }
 	for _, key := range demands {
 		if w.Annotations[key] != want.Annotations[key] {
 			return false
 		}
 	}
-	return slices.EqualFunc(w.Spec.PodSets, want.Spec.PodSets, same) && equal(w.Spec.Priority, want.Spec.Priority) &&
+	return slices.EqualFunc(w.Spec.PodSets, want.Spec.PodSets, samePods) && equal(w.Spec.Priority, want.Spec.Priority) &&
 		equal(w.Spec.PriorityClassRef, want.Spec.PriorityClassRef)
+}
+
+// Fits is true when a Workload that somebody else made asks for the pods that another does. One that was not made by Millrace does not
+// tell what they ask for.
+func (w *Workload) Fits(want *Workload) bool {
+	asks, told := w.Annotations[names.Asks]
+	return slices.EqualFunc(w.Spec.PodSets, want.Spec.PodSets, samePods) && (!told || asks == want.Annotations[names.Asks])
+}
+
+func samePods(a, b PodSet) bool {
+	return a.Name == b.Name && a.Count == b.Count && equal(a.MinCount, b.MinCount)
+}
+
+// Adopt is the patch that gives a Workload to the job it was made for.
+func (w *Workload) Adopt(owner metav1.OwnerReference) []byte {
+	return w.patch(map[string]any{"metadata": map[string]any{
+		"ownerReferences": append(slices.Clone(w.OwnerReferences), owner), "labels": map[string]any{OwnerLabel: owner.UID},
+	}})
 }
 
 // demands are the annotations that tell what the templates of a Workload's pods ask for. The cache does not keep those.

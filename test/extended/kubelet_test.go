@@ -25,8 +25,9 @@ const gpu = "example.com/gpu"
 // dying is how long a pod takes to end: another that is made before would show in the count.
 const dying = 300 * time.Millisecond
 
-// kubelet plays scheduler and kubelet of all pods, and counts the devices they hold in the order of the API server's own events.
+// kubelet plays scheduler and kubelet of all pods of a cluster, and counts the devices they hold in the order of the API server's own events.
 type kubelet struct {
+	admin client.WithWatch
 	limit int64
 	// in are the namespaces that share the limit.
 	in []string
@@ -38,11 +39,11 @@ type kubelet struct {
 }
 
 // playKubelet runs until the spec is over. More devices than limit, held in the namespaces, are a violation.
-func playKubelet(limit int64, namespaces ...string) *kubelet {
+func (c *cluster) playKubelet(limit int64, namespaces ...string) *kubelet {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.Background())
-	k := &kubelet{limit: limit, in: namespaces, held: map[string]int64{}}
-	events, err := admin.Watch(ctx, &corev1.PodList{})
+	k := &kubelet{admin: c.admin, limit: limit, in: namespaces, held: map[string]int64{}}
+	events, err := c.admin.Watch(ctx, &corev1.PodList{})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() {
 		cancel()
@@ -53,7 +54,7 @@ func playKubelet(limit int64, namespaces ...string) *kubelet {
 		for event := range events.ResultChan() {
 			if p, ok := event.Object.(*corev1.Pod); ok {
 				k.count(p, event.Type)
-				go act(ctx, p, event.Type)
+				go k.act(ctx, p, event.Type)
 			}
 		}
 	}()
@@ -85,26 +86,26 @@ func (k *kubelet) count(p *corev1.Pod, event watch.EventType) {
 }
 
 // act takes the next step in the life of a pod. A conflict means that a newer event is under way.
-func act(ctx context.Context, p *corev1.Pod, event watch.EventType) {
+func (k *kubelet) act(ctx context.Context, p *corev1.Pod, event watch.EventType) {
 	switch {
 	case event == watch.Deleted:
 	case p.Spec.NodeName == "":
 		node := cmp.Or(p.Spec.NodeSelector[corev1.LabelHostname], "node-1")
-		_ = admin.SubResource("binding").Create(ctx, p, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}})
+		_ = k.admin.SubResource("binding").Create(ctx, p, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}})
 	case p.DeletionTimestamp != nil:
 		timer := time.NewTimer(dying)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			_ = admin.Delete(ctx, p, client.GracePeriodSeconds(0), client.Preconditions{UID: &p.UID})
+			_ = k.admin.Delete(ctx, p, client.GracePeriodSeconds(0), client.Preconditions{UID: &p.UID})
 		case <-ctx.Done():
 		}
 	case p.Status.Phase == corev1.PodPending:
-		_ = setPhase(ctx, p, corev1.PodRunning)
+		_ = setPhase(ctx, k.admin, p, corev1.PodRunning)
 	}
 }
 
-func setPhase(ctx context.Context, p *corev1.Pod, phase corev1.PodPhase) error {
+func setPhase(ctx context.Context, admin client.Client, p *corev1.Pod, phase corev1.PodPhase) error {
 	p = p.DeepCopy()
 	p.Status.Phase = phase
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}

@@ -51,23 +51,34 @@ webhook: {host: 127.0.0.1, port: %d, certDir: %s}
 leaderElection: {leaderElect: false}
 featureGates: {VisibilityOnDemand: false}
 integrations: {frameworks: [batch/job], externalFrameworks: [TrainingJob.v1alpha1.millrace.dev]}
+multiKueue: {gcInterval: 1s, externalFrameworks: [{name: TrainingJob.v1alpha1.millrace.dev}]}
 `
 
+// needKueue skips specs where there is no Kueue to run.
+func needKueue() {
+	GinkgoHelper()
+	for _, name := range []string{"KUEUE", "KUEUE_CRDS"} {
+		if os.Getenv(name) == "" {
+			Skip(name + " is not set: run make e2e-extended")
+		}
+	}
+}
+
 // startKueue installs the real Kueue's kinds and runs its manager until the specs are over.
-func startKueue() {
+func (c *cluster) startKueue(name string) {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()
-	installKueue(filepath.Join(dir, "crds"))
-	apply(system)
+	c.installKueue(filepath.Join(dir, "crds"))
+	c.apply(system)
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
 	config := fmt.Sprintf(kueueConfig, port.Addr().(*net.TCPAddr).Port, filepath.Join(dir, "certs"))
 	Expect(port.Close()).To(Succeed())
 	write(filepath.Join(dir, "config.yaml"), []byte(config))
-	write(filepath.Join(dir, "kubeconfig"), server.Kubeconfig(GinkgoTB(), "kueue", "system:masters"))
+	write(filepath.Join(dir, "kubeconfig"), c.Kubeconfig(GinkgoTB(), "kueue", "system:masters"))
 	cmd := exec.Command(os.Getenv("KUEUE"), "--config", filepath.Join(dir, "config.yaml"), "--zap-log-level=2")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "kubeconfig"))
-	log, err := os.Create(filepath.Join(os.TempDir(), "millrace-e2e-extended-kueue.log"))
+	log, err := os.Create(filepath.Join(os.TempDir(), "millrace-e2e-extended-"+name+".log"))
 	Expect(err).NotTo(HaveOccurred())
 	cmd.Stdout, cmd.Stderr = log, log
 	Expect(cmd.Start()).To(Succeed())
@@ -76,12 +87,12 @@ func startKueue() {
 		_ = cmd.Wait()
 		Expect(log.Close()).To(Succeed())
 	})
-	mountCertificate(filepath.Join(dir, "certs"))
+	c.mountCertificate(filepath.Join(dir, "certs"))
 }
 
 // installKueue gives the kinds the conversion webhook that Kueue's manager wants to write its certificate to. Nothing is converted:
 // everything is stored in the version that is asked for.
-func installKueue(dir string) {
+func (c *cluster) installKueue(dir string) {
 	GinkgoHelper()
 	files, err := filepath.Glob(filepath.Join(os.Getenv("KUEUE_CRDS"), "*.yaml"))
 	Expect(err).NotTo(HaveOccurred())
@@ -100,15 +111,15 @@ func installKueue(dir string) {
 		Expect(err).NotTo(HaveOccurred())
 		write(filepath.Join(dir, filepath.Base(file)), text)
 	}
-	server.InstallCRDs(GinkgoTB(), dir)
+	c.InstallCRDs(GinkgoTB(), dir)
 }
 
 // mountCertificate does what a kubelet does with the Secret that Kueue writes its certificate to.
-func mountCertificate(dir string) {
+func (c *cluster) mountCertificate(dir string) {
 	GinkgoHelper()
 	secret := &corev1.Secret{}
 	Eventually(func() map[string][]byte {
-		_ = admin.Get(context.Background(), client.ObjectKey{Namespace: "kueue-system", Name: "kueue-webhook-server-cert"}, secret)
+		_ = c.admin.Get(context.Background(), client.ObjectKey{Namespace: "kueue-system", Name: "kueue-webhook-server-cert"}, secret)
 		return secret.Data
 	}).Should(HaveKey("tls.key"))
 	for name, data := range secret.Data {
@@ -123,13 +134,13 @@ func write(path string, data []byte) {
 }
 
 // apply makes objects of YAML documents that are not there yet.
-func apply(text string) {
+func (c *cluster) apply(text string) {
 	GinkgoHelper()
 	for doc := range strings.SplitSeq(text, "\n---\n") {
 		u := &unstructured.Unstructured{}
 		Expect(yaml.Unmarshal([]byte(doc), &u.Object)).To(Succeed())
 		Eventually(func() error {
-			err := admin.Create(context.Background(), u)
+			err := c.admin.Create(context.Background(), u)
 			if apierrors.IsAlreadyExists(err) {
 				return nil
 			}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 
@@ -63,128 +62,124 @@ var _ = Describe("queues of the real Kueue", Label("kueue"), Ordered, func() {
 	var devices *kubelet
 
 	BeforeAll(func(ctx SpecContext) {
-		for _, name := range []string{"KUEUE", "KUEUE_CRDS"} {
-			if os.Getenv(name) == "" {
-				Skip(name + " is not set: run make e2e-extended")
-			}
-		}
-		startManager()
-		devices = playKubelet(2*quota, "early", "a", "b")
+		needKueue()
+		home.startManager()
+		devices = home.playKubelet(2*quota, "early", "a", "b")
 		Expect(admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "early"}})).To(Succeed())
 		Expect(admin.Create(ctx, training("early", "digits", 2))).To(Succeed())
-		Eventually(reasonOf("early", "digits", v1alpha1.ConditionScheduled)).Should(Equal(v1alpha1.ReasonQueueUnavailable))
-		startKueue()
-		apply(flavor)
+		Eventually(home.reasonOf("early", "digits", v1alpha1.ConditionScheduled)).Should(Equal(v1alpha1.ReasonQueueUnavailable))
+		home.startKueue("kueue")
+		home.apply(flavor)
 		for _, name := range []string{"a", "b"} {
-			apply(fmt.Sprintf(team, name, quota))
+			home.apply(fmt.Sprintf(team, name, quota))
 		}
 	})
 	AfterEach(func() { Expect(devices.violations()).To(BeEmpty(), "the quota did not hold") })
 
 	It("lets a job in that waited for Kueue to be installed", func(ctx SpecContext) {
-		Eventually(messageOf("early", "digits", v1alpha1.ConditionScheduled)).Should(Equal("Queue gpus: LocalQueue gpus doesn't exist"))
-		apply(`
+		Eventually(home.messageOf("early", "digits", v1alpha1.ConditionScheduled)).Should(Equal("Queue gpus: LocalQueue gpus doesn't exist"))
+		home.apply(`
 apiVersion: kueue.x-k8s.io/v1beta2
 kind: LocalQueue
 metadata: {name: gpus, namespace: early}
 spec: {clusterQueue: a}
 `)
-		Eventually(reasonOf("early", "digits", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
-		finish(ctx, "early", "digits")
+		Eventually(home.reasonOf("early", "digits", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		home.finish(ctx, "early", "digits")
 	})
 
 	It("makes pods when quota is borrowed, with the flavor's place", func(ctx SpecContext) {
 		Expect(admin.Create(ctx, training("a", "borrower", 6))).To(Succeed())
-		Eventually(reasonOf("a", "borrower", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
-		for _, p := range podsOf(ctx, "a", "borrower") {
+		Eventually(home.reasonOf("a", "borrower", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		for _, p := range home.podsOf(ctx, "a", "borrower") {
 			Expect(p.Spec.NodeSelector).To(Equal(map[string]string{"gpu.example.com/model": "a100"}))
 			Expect(p.Spec.Tolerations).To(ContainElement(corev1.Toleration{Key: gpu, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}))
 			Expect(p.Spec.SchedulingGates).To(BeEmpty())
 			Expect(p.Finalizers).To(BeEmpty())
 			Expect(p.Labels).To(HaveKeyWithValue(names.Attempt, "0"))
 		}
-		job := jobOf(ctx, "a", "borrower")
+		job := home.jobOf(ctx, "a", "borrower")
 		Expect(job.Status.Queue).To(Equal(&v1alpha1.QueueStatus{
 			Name: "gpus", State: v1alpha1.QueueAdmitted, Workload: "trainingjob-borrower", ClusterQueue: "a",
 		}))
-		Eventually(func() bool { return workloadOf(ctx, "a", "borrower").Is(kueue.PodsReady) }).Should(BeTrue())
+		Eventually(func() bool { return home.workloadOf(ctx, "a", "borrower").Is(kueue.PodsReady) }).Should(BeTrue())
 	})
 
 	It("gives borrowed quota back to its owner, and waits for it again", func(ctx SpecContext) {
 		Expect(admin.Create(ctx, training("b", "owner", 4))).To(Succeed())
-		Eventually(reasonOf("b", "owner", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
-		Expect(podsOf(ctx, "a", "borrower")).To(BeEmpty())
-		Eventually(reasonOf("a", "borrower", v1alpha1.ConditionScheduled)).Should(Equal(v1alpha1.ReasonQueuePending))
-		Eventually(messageOf("a", "borrower", v1alpha1.ConditionScheduled)).Should(ContainSubstring("insufficient unused quota"))
-		job := jobOf(ctx, "a", "borrower")
+		Eventually(home.reasonOf("b", "owner", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		Expect(home.podsOf(ctx, "a", "borrower")).To(BeEmpty())
+		Eventually(home.reasonOf("a", "borrower", v1alpha1.ConditionScheduled)).Should(Equal(v1alpha1.ReasonQueuePending))
+		Eventually(home.messageOf("a", "borrower", v1alpha1.ConditionScheduled)).Should(ContainSubstring("insufficient unused quota"))
+		job := home.jobOf(ctx, "a", "borrower")
 		Expect(job.Status.Suspensions).To(Equal(int32(1)))
 		Expect(job.Status.RestartCount).To(BeZero(), "an eviction is charged to nobody")
 		Expect(job.Status.Queue).To(Equal(&v1alpha1.QueueStatus{
-			Name: "gpus", State: v1alpha1.QueuePending, Workload: "trainingjob-borrower", Evictions: 1, EvictedReason: "Preempted",
+			Name: "gpus", State: v1alpha1.QueuePending, Workload: "trainingjob-borrower", Position: new(int32(1)), Evictions: 1, EvictedReason: "Preempted",
 		}))
 	})
 
 	It("frees quota at the end of a job, for whoever waits", func(ctx SpecContext) {
-		finish(ctx, "b", "owner")
-		Eventually(reasonOf("a", "borrower", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
-		for _, p := range podsOf(ctx, "a", "borrower") {
+		home.finish(ctx, "b", "owner")
+		Eventually(home.reasonOf("a", "borrower", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		for _, p := range home.podsOf(ctx, "a", "borrower") {
 			Expect(p.Labels).To(HaveKeyWithValue(names.Attempt, "1"))
 		}
-		finish(ctx, "a", "borrower")
-		Eventually(func() string { return reserved(ctx, "a") + " " + reserved(ctx, "b") }).Should(Equal("0 0"))
+		home.finish(ctx, "a", "borrower")
+		Eventually(func() string { return home.reserved(ctx, "a") + " " + home.reserved(ctx, "b") }).Should(Equal("0 0"))
 	})
 
 	It("admits an elastic job in part, and all of it when it is resumed", func(ctx SpecContext) {
 		Expect(admin.Create(ctx, training("b", "rival", 4))).To(Succeed())
-		Eventually(reasonOf("b", "rival", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		Eventually(home.reasonOf("b", "rival", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
 		job := training("a", "elastic", 2)
 		job.Spec.Roles = job.Spec.Roles[1:]
 		job.Spec.Roles[0].Replicas = nil
 		job.Spec.PyTorch = &v1alpha1.PyTorchSpec{Elastic: &v1alpha1.Elastic{Replicas: 7, MinReplicas: new(int32(2)), MaxReplicas: new(int32(8))}}
 		Expect(admin.Create(ctx, job)).To(Succeed())
-		Eventually(reasonOf("a", "elastic", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
-		Expect(podsOf(ctx, "a", "elastic")).To(HaveLen(4))
-		Expect(jobOf(ctx, "a", "elastic").Spec.PyTorch.Elastic.Replicas).To(Equal(int32(7)), "the spec is the user's")
-		Eventually(func() int32 { return *jobOf(ctx, "a", "elastic").Status.Elastic.Replicas }).Should(Equal(int32(4)))
-		finish(ctx, "b", "rival")
-		suspend(ctx, "a", "elastic", true)
-		Eventually(reasonOf("a", "elastic", v1alpha1.ConditionSuspended)).Should(Equal(v1alpha1.ReasonSuspended))
-		Eventually(func() string { return reserved(ctx, "a") }).Should(Equal("0"))
-		suspend(ctx, "a", "elastic", false)
-		Eventually(reasonOf("a", "elastic", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
-		Expect(podsOf(ctx, "a", "elastic")).To(HaveLen(7))
-		finish(ctx, "a", "elastic")
+		Eventually(home.reasonOf("a", "elastic", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		Expect(home.podsOf(ctx, "a", "elastic")).To(HaveLen(4))
+		Expect(home.jobOf(ctx, "a", "elastic").Spec.PyTorch.Elastic.Replicas).To(Equal(int32(7)), "the spec is the user's")
+		Eventually(func() int32 { return *home.jobOf(ctx, "a", "elastic").Status.Elastic.Replicas }).Should(Equal(int32(4)))
+		home.finish(ctx, "b", "rival")
+		home.suspend(ctx, "a", "elastic", true)
+		Eventually(home.reasonOf("a", "elastic", v1alpha1.ConditionSuspended)).Should(Equal(v1alpha1.ReasonSuspended))
+		Eventually(func() string { return home.reserved(ctx, "a") }).Should(Equal("0"))
+		home.suspend(ctx, "a", "elastic", false)
+		Eventually(home.reasonOf("a", "elastic", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		Expect(home.podsOf(ctx, "a", "elastic")).To(HaveLen(7))
+		home.finish(ctx, "a", "elastic")
 	})
 
 	It("keeps the pods away from a job whose Workload somebody deactivates", func(ctx SpecContext) {
 		Expect(admin.Create(ctx, training("a", "stopped", 3))).To(Succeed())
-		Eventually(reasonOf("a", "stopped", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
-		activate(ctx, "a", "stopped", false)
-		Eventually(func() int { return len(podsOf(ctx, "a", "stopped")) }).Should(BeZero())
-		Eventually(reasonOf("a", "stopped", v1alpha1.ConditionScheduled)).Should(Equal(v1alpha1.ReasonEvicted))
-		Eventually(func() bool { return workloadOf(ctx, "a", "stopped").Is(kueue.QuotaReserved) }).Should(BeFalse())
-		activate(ctx, "a", "stopped", true)
-		Eventually(reasonOf("a", "stopped", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
-		finish(ctx, "a", "stopped")
+		Eventually(home.reasonOf("a", "stopped", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		home.activate(ctx, "a", "stopped", false)
+		Eventually(func() int { return len(home.podsOf(ctx, "a", "stopped")) }).Should(BeZero())
+		Eventually(home.reasonOf("a", "stopped", v1alpha1.ConditionScheduled)).Should(Equal(v1alpha1.ReasonEvicted))
+		Eventually(func() bool { return home.workloadOf(ctx, "a", "stopped").Is(kueue.QuotaReserved) }).Should(BeFalse())
+		home.activate(ctx, "a", "stopped", true)
+		Eventually(home.reasonOf("a", "stopped", v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning))
+		home.finish(ctx, "a", "stopped")
 	})
 
 	It("places the pods of a job in one rack, and counts no device twice", func(ctx SpecContext) {
 		for _, rack := range []string{"r1", "r2"} {
-			addNode(ctx, rack, rack+"-x")
-			addNode(ctx, rack, rack+"-y")
+			home.addNode(ctx, rack, rack+"-x")
+			home.addNode(ctx, rack, rack+"-y")
 		}
-		apply(racks)
-		apply(fmt.Sprintf(strings.ReplaceAll(team, "a100", "racks"), "c", 8))
+		home.apply(racks)
+		home.apply(fmt.Sprintf(strings.ReplaceAll(team, "a100", "racks"), "c", 8))
 		sizes := map[string]int32{"whole": 4, "half": 2, "other": 2}
 		for _, name := range []string{"whole", "half", "other"} {
 			job := training("c", name, sizes[name])
 			job.Spec.Scheduling.Topology = &v1alpha1.Topology{Key: "example.com/rack", Mode: "Required"}
 			Expect(admin.Create(ctx, job)).To(Succeed())
-			Eventually(reasonOf("c", name, v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning), name)
-			Expect(racksOf(podsOf(ctx, "c", name))).To(HaveLen(1), name)
+			Eventually(home.reasonOf("c", name, v1alpha1.ConditionRunning)).Should(Equal(v1alpha1.ReasonAllRunning), name)
+			Expect(racksOf(home.podsOf(ctx, "c", name))).To(HaveLen(1), name)
 		}
 		for _, name := range []string{"whole", "half", "other"} {
-			finish(ctx, "c", name)
+			home.finish(ctx, "c", name)
 		}
 	})
 
@@ -199,10 +194,10 @@ spec: {clusterQueue: a}
 		}
 		Eventually(func() int {
 			for key := range waiting {
-				if reasonOf(key.Namespace, key.Name, v1alpha1.ConditionRunning)() == v1alpha1.ReasonAllRunning {
-					succeed(ctx, key.Namespace, key.Name)
+				if home.reasonOf(key.Namespace, key.Name, v1alpha1.ConditionRunning)() == v1alpha1.ReasonAllRunning {
+					home.succeed(ctx, key.Namespace, key.Name)
 				}
-				if jobOf(ctx, key.Namespace, key.Name).Status.Phase == v1alpha1.PhaseSucceeded {
+				if home.jobOf(ctx, key.Namespace, key.Name).Status.Phase == v1alpha1.PhaseSucceeded {
 					delete(waiting, key)
 				}
 			}
@@ -225,17 +220,17 @@ metadata: {name: racks}
 spec: {nodeLabels: {gpu.example.com/model: h100}, topologyName: racks}
 `
 
-func addNode(ctx context.Context, rack, name string) {
+func (c *cluster) addNode(ctx context.Context, rack, name string) {
 	GinkgoHelper()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
 		"example.com/rack": rack, corev1.LabelHostname: name, "gpu.example.com/model": "h100",
 	}}}
-	Expect(admin.Create(ctx, node)).To(Succeed())
+	Expect(c.admin.Create(ctx, node)).To(Succeed())
 	node.Spec.Taints = nil // that it is not ready, which no node controller takes away here
-	Expect(admin.Update(ctx, node)).To(Succeed())
+	Expect(c.admin.Update(ctx, node)).To(Succeed())
 	node.Status.Allocatable = corev1.ResourceList{gpu: resource.MustParse("2"), corev1.ResourcePods: resource.MustParse("100")}
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady"}}
-	Expect(admin.Status().Update(ctx, node)).To(Succeed())
+	Expect(c.admin.Status().Update(ctx, node)).To(Succeed())
 }
 
 // racksOf are the racks that pods are bound to by their node selectors, with the number of pods in each; a node takes two.
@@ -271,37 +266,37 @@ func training(namespace, name string, size int32) *v1alpha1.TrainingJob {
 	return job
 }
 
-func jobOf(ctx context.Context, namespace, name string) *v1alpha1.TrainingJob {
+func (c *cluster) jobOf(ctx context.Context, namespace, name string) *v1alpha1.TrainingJob {
 	GinkgoHelper()
 	job := &v1alpha1.TrainingJob{}
-	Expect(admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job)).To(Succeed())
+	Expect(c.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, job)).To(Succeed())
 	return job
 }
 
-func conditionOf(namespace, name, kind string) metav1.Condition {
+func (c *cluster) conditionOf(namespace, name, kind string) metav1.Condition {
 	GinkgoHelper()
-	return *meta.FindStatusCondition(jobOf(context.Background(), namespace, name).Status.Conditions, kind)
+	return *meta.FindStatusCondition(c.jobOf(context.Background(), namespace, name).Status.Conditions, kind)
 }
 
-func reasonOf(namespace, name, kind string) func() string {
-	return func() string { return conditionOf(namespace, name, kind).Reason }
+func (c *cluster) reasonOf(namespace, name, kind string) func() string {
+	return func() string { return c.conditionOf(namespace, name, kind).Reason }
 }
 
-func messageOf(namespace, name, kind string) func() string {
-	return func() string { return conditionOf(namespace, name, kind).Message }
+func (c *cluster) messageOf(namespace, name, kind string) func() string {
+	return func() string { return c.conditionOf(namespace, name, kind).Message }
 }
 
-func podsOf(ctx context.Context, namespace, job string) []corev1.Pod {
+func (c *cluster) podsOf(ctx context.Context, namespace, job string) []corev1.Pod {
 	GinkgoHelper()
 	var list corev1.PodList
-	Expect(admin.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{names.TrainingJob: job})).To(Succeed())
+	Expect(c.admin.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{names.TrainingJob: job})).To(Succeed())
 	return list.Items
 }
 
-func workloadOf(ctx context.Context, namespace, job string) *kueue.Workload {
+func (c *cluster) workloadOf(ctx context.Context, namespace, job string) *kueue.Workload {
 	GinkgoHelper()
 	u := object(kueue.WorkloadKind.Kind, namespace, names.Workload(job))
-	Expect(admin.Get(ctx, client.ObjectKeyFromObject(u), u)).To(Succeed())
+	Expect(c.admin.Get(ctx, client.ObjectKeyFromObject(u), u)).To(Succeed())
 	w, err := kueue.Read[kueue.Workload](u)
 	Expect(err).NotTo(HaveOccurred())
 	return w
@@ -316,10 +311,10 @@ func object(kind, namespace, name string) *unstructured.Unstructured {
 }
 
 // reserved is the number of devices that a ClusterQueue has given away.
-func reserved(ctx context.Context, clusterQueue string) string {
+func (c *cluster) reserved(ctx context.Context, clusterQueue string) string {
 	GinkgoHelper()
 	u := object("ClusterQueue", "", clusterQueue)
-	Expect(admin.Get(ctx, client.ObjectKeyFromObject(u), u)).To(Succeed())
+	Expect(c.admin.Get(ctx, client.ObjectKeyFromObject(u), u)).To(Succeed())
 	flavors, _, err := unstructured.NestedSlice(u.Object, "status", "flavorsReservation")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(flavors).To(HaveLen(1))
@@ -327,35 +322,35 @@ func reserved(ctx context.Context, clusterQueue string) string {
 	return fmt.Sprint(resources[0].(map[string]any)["total"])
 }
 
-func suspend(ctx context.Context, namespace, name string, on bool) {
+func (c *cluster) suspend(ctx context.Context, namespace, name string, on bool) {
 	GinkgoHelper()
-	job := jobOf(ctx, namespace, name)
+	job := c.jobOf(ctx, namespace, name)
 	before := job.DeepCopy()
 	job.Spec.RunPolicy.Suspend = &on
-	Expect(admin.Patch(ctx, job, client.MergeFrom(before))).To(Succeed())
+	Expect(c.admin.Patch(ctx, job, client.MergeFrom(before))).To(Succeed())
 }
 
-func activate(ctx context.Context, namespace, job string, on bool) {
+func (c *cluster) activate(ctx context.Context, namespace, job string, on bool) {
 	GinkgoHelper()
 	u := object(kueue.WorkloadKind.Kind, namespace, names.Workload(job))
-	Expect(admin.Patch(ctx, u, client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":{"active":%t}}`, on)))).To(Succeed())
+	Expect(c.admin.Patch(ctx, u, client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":{"active":%t}}`, on)))).To(Succeed())
 }
 
 // succeed ends every pod of a job well.
-func succeed(ctx context.Context, namespace, name string) {
-	for _, p := range podsOf(ctx, namespace, name) {
+func (c *cluster) succeed(ctx context.Context, namespace, name string) {
+	for _, p := range c.podsOf(ctx, namespace, name) {
 		if p.DeletionTimestamp == nil {
-			_ = setPhase(ctx, &p, corev1.PodSucceeded)
+			_ = setPhase(ctx, c.admin, &p, corev1.PodSucceeded)
 		}
 	}
 }
 
 // finish ends a job well and waits until Kueue knows.
-func finish(ctx context.Context, namespace, name string) {
+func (c *cluster) finish(ctx context.Context, namespace, name string) {
 	GinkgoHelper()
 	Eventually(func() string {
-		succeed(ctx, namespace, name)
-		return jobOf(ctx, namespace, name).Status.Phase
+		c.succeed(ctx, namespace, name)
+		return c.jobOf(ctx, namespace, name).Status.Phase
 	}).Should(Equal(v1alpha1.PhaseSucceeded))
-	Eventually(func() bool { return workloadOf(ctx, namespace, name).Is(kueue.Finished) }).Should(BeTrue())
+	Eventually(func() bool { return c.workloadOf(ctx, namespace, name).Is(kueue.Finished) }).Should(BeTrue())
 }

@@ -249,7 +249,7 @@ var _ = Describe("the manager", Ordered, func() {
 
 	It("leaves a job alone that another controller runs", func(ctx SpecContext) {
 		foreign, ours := digits(namespace), digits(namespace)
-		foreign.Name, foreign.Spec.ManagedBy = "elsewhere", "kueue.x-k8s.io/multikueue"
+		foreign.Name, foreign.Spec.ManagedBy = "elsewhere", "example.com/other"
 		Expect(admin.Create(ctx, foreign)).To(Succeed())
 		Expect(admin.Create(ctx, ours)).To(Succeed())
 		Eventually(func() int { return len(pods(ctx, admin, namespace)) }).WithTimeout(patience).Should(Equal(3))
