@@ -44,6 +44,8 @@ const (
 	// Avoids is the annotation of a pod with the nodes it was kept away from because they were judged bad, and of a Workload with those
 	// that its pods are to be kept away from.
 	Avoids = "millrace.dev/avoids"
+	// Cordoned is the annotation of a node that Millrace has cordoned, with the Accelerator it was done for, why and since when, in JSON.
+	Cordoned = "millrace.dev/cordoned"
 	// Asks is the annotation of a Workload with a digest of what its pods ask for.
 	Asks = "millrace.dev/asks"
 
