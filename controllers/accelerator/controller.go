@@ -43,8 +43,9 @@ var notCordoned = []string{v1alpha1.ReasonCordonLimit, v1alpha1.ReasonCordonForb
 // Kind is the Accelerator as the engine runs it, in a cluster with these offers; nil stands for none. Nodes are judged by
 // a policy, where it lets them be cordoned.
 func Kind(offers engine.Offers, healing health.Policy) engine.Kind[*v1alpha1.Accelerator, World] {
+	known := &memory{choices: map[string]*choice{}}
 	return engine.Kind[*v1alpha1.Accelerator, World]{
-		Observe: observer{offers, newChooser(), healing}.observe, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait, Tally: cordons,
+		Observe: observer{offers, newChooser(), known, healing}.observe, Gone: known.forget, Plan: Plan, Report: Report, Refuse: Refuse, CanWait: canWait, Tally: cordons,
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Type: corev1.EventTypeWarning},
 			{Condition: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Type: corev1.EventTypeNormal},
@@ -59,6 +60,7 @@ func Kind(offers engine.Offers, healing health.Policy) engine.Kind[*v1alpha1.Acc
 type observer struct {
 	offers engine.Offers
 	chooser
+	*memory
 	healing health.Policy
 }
 
@@ -72,7 +74,7 @@ func (o observer) observe(ctx context.Context, c client.Reader, a *v1alpha1.Acce
 		return World{}, err
 	}
 	if a.Spec.DeviceClass != nil {
-		err := o.allocation(ctx, a.Spec.DeviceClass, &w)
+		err := o.allocation(ctx, a, &w)
 		return w, err
 	}
 	var pods corev1.PodList
@@ -114,7 +116,7 @@ func (w *World) judge(ctx context.Context, c client.Reader, self string) error {
 }
 
 // allocation reads the devices of a class, and what holds them.
-func (o observer) allocation(ctx context.Context, of *v1alpha1.DeviceClass, w *World) error {
+func (o observer) allocation(ctx context.Context, a *v1alpha1.Accelerator, w *World) error {
 	missing := func(kind schema.GroupVersionKind) bool { return !o.offers.Serves(kind) }
 	if o.offers == nil || slices.ContainsFunc(Optional, missing) {
 		return nil
@@ -122,7 +124,7 @@ func (o observer) allocation(ctx context.Context, of *v1alpha1.DeviceClass, w *W
 	w.Served = true
 	class := &unstructured.Unstructured{}
 	class.SetGroupVersionKind(classes)
-	err := o.offers.Get(ctx, client.ObjectKey{Name: of.Name}, class)
+	err := o.offers.Get(ctx, client.ObjectKey{Name: a.Spec.DeviceClass.Name}, class)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -132,38 +134,36 @@ func (o observer) allocation(ctx context.Context, of *v1alpha1.DeviceClass, w *W
 	w.Found = true
 	var typed resourcev1.DeviceClass
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(class.Object, &typed); err != nil {
-		return fmt.Errorf("reading DeviceClass %s: %w", of.Name, err)
+		return fmt.Errorf("reading DeviceClass %s: %w", class.GetName(), err)
 	}
-	return o.devices(ctx, of, &typed, w)
+	return o.devices(ctx, a, &typed, w)
 }
 
-func (o observer) devices(ctx context.Context, of *v1alpha1.DeviceClass, class *resourcev1.DeviceClass, w *World) error {
-	selectors, wrong := o.compile("DeviceClass "+class.Name+": spec.selectors", expressions(class))
-	more, wrongToo := o.compile("spec.deviceClass.selectors", of.Selectors)
+func (o observer) devices(ctx context.Context, a *v1alpha1.Accelerator, class *resourcev1.DeviceClass, w *World) error {
+	of := expressions(class)
+	selectors, wrong := o.compile("DeviceClass "+class.Name+": spec.selectors", of)
+	more, wrongToo := o.compile("spec.deviceClass.selectors", a.Spec.DeviceClass.Selectors)
 	if w.Wrong = wrong + wrongToo; w.Wrong != "" {
 		return nil
 	}
-	all, err := listOf[resourcev1.ResourceSlice](ctx, o.offers, parts)
+	selectors = slices.Concat(selectors, more)
+	chosen, err := o.choice(a.Name, slices.Concat(of, a.Spec.DeviceClass.Selectors)).of(ctx, o.offers, selectors)
 	if err != nil {
 		return err
 	}
-	w.Devices = o.choose(ctx, all, slices.Concat(selectors, more))
-	w.Claims, err = listOf[resourcev1.ResourceClaim](ctx, o.offers, claims)
+	w.Devices = newest(chosen)
+	held, err := list(ctx, o.offers, claims)
+	if err != nil {
+		return err
+	}
+	w.Claims, err = o.claims.all(held, holding)
 	return err
 }
 
-// listOf reads all objects of an optional kind.
-func listOf[T any](ctx context.Context, from client.Reader, kind schema.GroupVersionKind) ([]T, error) {
+// list reads all objects of an optional kind. They are those of the cache.
+func list(ctx context.Context, from client.Reader, kind schema.GroupVersionKind) ([]unstructured.Unstructured, error) {
 	var found unstructured.UnstructuredList
 	found.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	if err := from.List(ctx, &found, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, err
-	}
-	typed := make([]T, len(found.Items))
-	for i := range found.Items {
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(found.Items[i].Object, &typed[i]); err != nil {
-			return nil, fmt.Errorf("reading %s %s: %w", kind.Kind, found.Items[i].GetName(), err)
-		}
-	}
-	return typed, nil
+	err := from.List(ctx, &found, client.UnsafeDisableDeepCopy)
+	return found.Items, err
 }

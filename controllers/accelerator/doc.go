@@ -19,7 +19,8 @@
 //
 // What changes all the time, how many devices are in use, is gathered: nodes and pods wake an Accelerator a second later, and
 // once for all of them, and a status in which only numbers changed waits for more to change. Pods that hold no device of an
-// Accelerator are never looked at: those that do are found by an index.
+// Accelerator are never looked at: those that do are found by an index. Of slices and claims, which only unstructured caches have, what
+// they come to is remembered by version, so that a pass reads those that have changed.
 //
 // +kubebuilder:rbac:groups=millrace.dev,resources=accelerators,verbs=get;list;watch
 // +kubebuilder:rbac:groups=millrace.dev,resources=accelerators/status,verbs=patch

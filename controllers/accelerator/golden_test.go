@@ -135,7 +135,7 @@ func (c *tallyCase) world() World {
 				Driver: "gpu.nvidia.com", Pool: "pool", Device: name,
 			})
 		}
-		w.Claims = append(w.Claims, claim)
+		w.Claims = append(w.Claims, accelerator.HoldingOf(&claim))
 	}
 	return w
 }

@@ -97,11 +97,11 @@ func healthy(a *v1alpha1.Accelerator) metav1.Condition {
 	if len(bad) == 0 {
 		return condition(v1alpha1.ConditionDevicesHealthy, metav1.ConditionTrue, v1alpha1.ReasonAllHealthy, "No device is known to be broken.")
 	}
-	return condition(v1alpha1.ConditionDevicesHealthy, metav1.ConditionFalse, v1alpha1.ReasonUnhealthyDevices, "Devices are broken on "+list(bad)+".")
+	return condition(v1alpha1.ConditionDevicesHealthy, metav1.ConditionFalse, v1alpha1.ReasonUnhealthyDevices, "Devices are broken on "+listed(bad)+".")
 }
 
-// list names the first few of many nodes.
-func list(all []string) string {
+// listed names the first few of many nodes.
+func listed(all []string) string {
 	if len(all) <= named {
 		return strings.Join(all, ", ")
 	}
@@ -125,10 +125,10 @@ func cordoned(a *v1alpha1.Accelerator, w World, now time.Time) metav1.Condition 
 	case len(over) > 0:
 		return say(v1alpha1.ReasonCordonLimit, fmt.Sprintf(
 			"%s would be cordoned too, and healing.maxCordonedPercent (%d) does not let more of the %d nodes be: see what is wrong with them.",
-			list(each(over)), w.Healing.MaxCordonedPercent, *a.Status.Nodes,
+			listed(each(over)), w.Healing.MaxCordonedPercent, *a.Status.Nodes,
 		))
 	case len(names) > 0:
-		return say(v1alpha1.ReasonCordoned, "Nodes are cordoned because they are bad: "+list(names)+".")
+		return say(v1alpha1.ReasonCordoned, "Nodes are cordoned because they are bad: "+listed(names)+".")
 	}
 	return say(v1alpha1.ReasonNoneCordoned, "No node is bad enough to be cordoned.")
 }
@@ -138,7 +138,7 @@ func theirs(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return " What it cordoned before stays so until somebody uncordons it: " + list(names) + "."
+	return " What it cordoned before stays so until somebody uncordons it: " + listed(names) + "."
 }
 
 func each(all []suspect) []string {

@@ -5,7 +5,6 @@ package accelerator
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/accelerator"
@@ -36,6 +35,6 @@ type World struct {
 	Wrong string
 	// Devices are those of the class that the selectors choose.
 	Devices []accelerator.Device
-	// Claims are all of the cluster.
-	Claims []resourcev1.ResourceClaim
+	// Claims are what all claims of the cluster hold.
+	Claims []accelerator.Holding
 }
