@@ -329,7 +329,7 @@ func sentence(f *v1alpha1.Failure) string {
 	case f.Reason == reasonDeleted:
 		b.WriteString(" was deleted")
 		return b.String()
-	case unwell[f.Reason] != "" || f.Reason == reasonNodeHealed:
+	case unwell[f.Reason] != "" || slices.Contains(faultless, f.Reason):
 		b.WriteString(" is moved")
 	default:
 		b.WriteString(" failed")

@@ -25,7 +25,12 @@ const (
 	maxNamed = 3
 	// reasonNodeHealed is the reason of a failure that is a pod for which no node is left but one that it avoids for no reason any more.
 	reasonNodeHealed = "NodeHealed"
+	// reasonAcceleratorChanged is the reason of a failure that is a pod that found no node by what its Accelerator meant when it was made.
+	reasonAcceleratorChanged = "AcceleratorChanged"
 )
+
+// faultless are the reasons of failures that are nobody's: the pod has not even run.
+var faultless = []string{reasonNodeHealed, reasonAcceleratorChanged}
 
 // unwell are the reasons of failures by which a pod leaves its node, and those of the condition that says so.
 var unwell = map[string]string{
@@ -65,6 +70,9 @@ func (s *state) displaced(r replica) (*v1alpha1.Failure, bool) {
 	}
 	if name, healed := s.healed(r.pod); healed {
 		return s.departure(r, reasonNodeHealed, "node "+name+" is no longer avoided"), true
+	}
+	if name, changed := s.reformed(r); changed {
+		return s.departure(r, reasonAcceleratorChanged, "Accelerator "+name+" has changed since it was made"), true
 	}
 	j := s.judge(r)
 	if j.Verdict != health.Bad {
