@@ -122,8 +122,7 @@ func (o observer) allocation(ctx context.Context, a *v1alpha1.Accelerator, w *Wo
 		return nil
 	}
 	w.Served = true
-	class := &unstructured.Unstructured{}
-	class.SetGroupVersionKind(classes)
+	class := engine.Blank(classes)
 	err := o.offers.Get(ctx, client.ObjectKey{Name: a.Spec.DeviceClass.Name}, class)
 	if apierrors.IsNotFound(err) {
 		return nil
