@@ -41,7 +41,7 @@ type Options struct {
 // kinds is the list of everything Millrace runs.
 var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
-		return accelerator.Setup(mgr, deps, o.MaxConcurrentReconciles)
+		return accelerator.Setup(mgr, deps, accelerator.Options{Concurrency: o.MaxConcurrentReconciles, Healing: o.Healing})
 	},
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
 		return trainingjob.Setup(mgr, deps, trainingjob.Options{Concurrency: o.MaxConcurrentReconciles, Gangs: o.Gangs, Healing: o.Healing})

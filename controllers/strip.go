@@ -46,7 +46,7 @@ func stripNode(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
-	n.ManagedFields, n.Annotations = nil, nil
+	n.ManagedFields, n.Annotations = nil, keep(n.Annotations, names.Cordoned)
 	n.Spec = corev1.NodeSpec{Taints: n.Spec.Taints, Unschedulable: n.Spec.Unschedulable}
 	for i := range n.Status.Conditions {
 		c := &n.Status.Conditions[i]

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
@@ -59,5 +60,24 @@ func TestTheCacheKeepsConditionsWithoutHeartbeats(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, node.Status.Conditions); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheCacheKeepsOfClaimsWhatTheyWereGiven(t *testing.T) {
+	claim := func(fields map[string]any) *unstructured.Unstructured {
+		fields["apiVersion"], fields["kind"] = "resource.k8s.io/v1", "ResourceClaim"
+		fields["metadata"] = map[string]any{"name": "a", "uid": "b"}
+		return &unstructured.Unstructured{Object: fields}
+	}
+	given := map[string]any{"devices": map[string]any{"results": []any{map[string]any{"device": "gpu-0"}}}}
+	whole := claim(map[string]any{
+		"spec":   map[string]any{"devices": map[string]any{}},
+		"status": map[string]any{"allocation": given, "reservedFor": []any{}, "devices": []any{}},
+	})
+	if _, err := stripOther(whole); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(claim(map[string]any{"status": map[string]any{"allocation": given}}), whole); diff != "" {
+		t.Errorf("what is kept (-want +got):\n%s", diff)
 	}
 }

@@ -13,6 +13,8 @@ const (
 	ConditionReady = "Ready"
 	// ConditionDevicesHealthy is False when devices are broken.
 	ConditionDevicesHealthy = "DevicesHealthy"
+	// ConditionNodesCordoned is True when Millrace has cordoned nodes that have the devices.
+	ConditionNodesCordoned = "NodesCordoned"
 )
 
 // Reasons of the conditions of an Accelerator.
@@ -35,6 +37,16 @@ const (
 	ReasonAllHealthy = "AllHealthy"
 	// ReasonUnhealthyDevices: devices are broken.
 	ReasonUnhealthyDevices = "UnhealthyDevices"
+	// ReasonCordoned: nodes are cordoned because they are bad.
+	ReasonCordoned = "Cordoned"
+	// ReasonNoneCordoned: no node is bad enough to be cordoned.
+	ReasonNoneCordoned = "NoneCordoned"
+	// ReasonCordonNever: the configuration of the manager does not let it cordon nodes.
+	ReasonCordonNever = "CordonNever"
+	// ReasonCordonLimit: so many nodes are cordoned already that bad ones are not.
+	ReasonCordonLimit = "CordonLimit"
+	// ReasonCordonForbidden: the manager is told to cordon nodes and has no permission to.
+	ReasonCordonForbidden = "CordonForbidden"
 	// ReasonCounted: the devices were counted.
 	ReasonCounted = "Counted"
 )
@@ -46,7 +58,7 @@ type AcceleratorStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:default={{type: Ready, status: Unknown, reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: DevicesHealthy, status: Unknown, reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: Reconciling, status: "True", reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: Stalled, status: Unknown, reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}}
+	// +kubebuilder:default={{type: Ready, status: Unknown, reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: DevicesHealthy, status: Unknown, reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: NodesCordoned, status: Unknown, reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: Reconciling, status: "True", reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: Stalled, status: Unknown, reason: Pending, message: "Waiting for the manager.", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
@@ -118,6 +130,14 @@ type AcceleratorStatus struct {
 	// +kubebuilder:validation:MaxItems=100
 	// +optional
 	UnhealthyNodes []UnhealthyNode `json:"unhealthyNodes,omitempty"`
+
+	// cordonedNodes are the nodes that Millrace has cordoned for this Accelerator, by name; at most 100 of them.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	CordonedNodes []CordonedNode `json:"cordonedNodes,omitempty"`
 }
 
 // LargestGang is the largest set of pods that fits now.
@@ -182,6 +202,31 @@ type UnhealthyNode struct {
 	// +kubebuilder:validation:Minimum=1
 	// +required
 	Devices int32 `json:"devices,omitempty"`
+}
+
+// CordonedNode is a node that Millrace has cordoned.
+type CordonedNode struct {
+	// name of the node.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// reason is the kind of evidence: NodeCondition, DeviceUnhealthy or AdmissionFailures.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +required
+	Reason string `json:"reason,omitempty"`
+
+	// evidence is the same in words.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Evidence string `json:"evidence,omitempty"`
+
+	// since is when it was cordoned.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
 }
 
 // GetConditions returns the conditions of the Accelerator.

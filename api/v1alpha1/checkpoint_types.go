@@ -16,13 +16,24 @@ type Checkpoint struct {
 	// +required
 	Path string `json:"path,omitempty"`
 
-	// gracePeriodSeconds is the time from SIGTERM to SIGKILL when a pod is stopped, for pods whose template sets no
+	// gracePeriodSeconds is the time from the stop signal to SIGKILL when a pod is stopped, for pods whose template sets no
 	// terminationGracePeriodSeconds; Kubernetes' 30 when left out. Unit: seconds.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	// +optional
 	GracePeriodSeconds *int32 `json:"gracePeriodSeconds,omitempty"`
+
+	// stopSignal is sent to the first process of the main container of each pod when the pod is stopped, in place of SIGTERM, which
+	// follows when the program has not ended by the end of the grace period. It is sent by a preStop hook, which needs /bin/sh in the
+	// image. SIGTERM when left out.
+	// +optional
+	StopSignal StopSignal `json:"stopSignal,omitempty"`
 }
+
+// StopSignal is the name of a signal by which programs are told to write a checkpoint and end.
+//
+// +kubebuilder:validation:Enum=SIGHUP;SIGINT;SIGQUIT;SIGUSR1;SIGUSR2
+type StopSignal string
 
 // CheckpointStatus is what is known of a job's checkpoints and of the work that stops have cost.
 type CheckpointStatus struct {

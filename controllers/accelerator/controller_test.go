@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,6 +24,8 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/envtest"
+	"github.com/millrace-ml/millrace/internal/health"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // bench is a controller without a manager: the test calls Reconcile itself.
@@ -32,10 +35,12 @@ type bench struct {
 	namespace string
 	clock     *testclock.FakePassiveClock
 	requests  *envtest.Counter
+	// forbidden is true where the manager may not patch nodes.
+	forbidden bool
 	run       *engine.Reconciler[*v1alpha1.Accelerator, World]
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, healing health.Policy) *bench {
 	t.Helper()
 	server := envtest.Start(t)
 	scheme := runtime.NewScheme()
@@ -56,8 +61,14 @@ func newBench(t *testing.T) *bench {
 		List: func(ctx context.Context, _ client.WithWatch, list client.ObjectList, _ ...client.ListOption) error {
 			return b.List(ctx, list)
 		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if _, node := o.(*corev1.Node); node && b.forbidden {
+				return apierrors.NewForbidden(corev1.Resource("nodes"), o.GetName(), errors.New("not allowed"))
+			}
+			return c.Patch(ctx, o, patch, opts...)
+		},
 	})
-	b.run = engine.New(Name, Kind(nil), engine.Deps{Client: cached, Live: b.WithWatch, Recorder: events.NewFakeRecorder(100), Clock: b.clock})
+	b.run = engine.New(Name, Kind(nil, healing), engine.Deps{Client: cached, Live: b.WithWatch, Recorder: events.NewFakeRecorder(100), Clock: b.clock})
 	return b
 }
 
@@ -81,6 +92,38 @@ func (b *bench) read() *v1alpha1.Accelerator {
 	return a
 }
 
+// node makes a node with all that its kubelet says.
+func (b *bench) node(n nodeInShort) {
+	b.t.Helper()
+	node := n.node("nvidia.com/gpu")
+	node.UID, node.ResourceVersion = "", ""
+	status := node.Status
+	b.must(b.Create(b.t.Context(), &node))
+	b.t.Cleanup(func() { b.must(b.Delete(context.Background(), &node)) })
+	node.Status = status
+	b.must(b.Status().Update(b.t.Context(), &node))
+}
+
+func (b *bench) accelerator() {
+	b.t.Helper()
+	a := &v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "a100"}, Spec: v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu"}}
+	b.must(b.Create(b.t.Context(), a))
+	b.t.Cleanup(func() { b.must(b.Delete(context.Background(), a)) })
+}
+
+// look reads a node.
+func (b *bench) look(name string) *corev1.Node {
+	b.t.Helper()
+	n := &corev1.Node{}
+	b.must(b.Get(b.t.Context(), client.ObjectKey{Name: name}, n))
+	return n
+}
+
+func (b *bench) reason(kind string) string {
+	b.t.Helper()
+	return meta.FindStatusCondition(b.read().Status.Conditions, kind).Reason
+}
+
 func (b *bench) must(err error) {
 	b.t.Helper()
 	if err != nil {
@@ -99,16 +142,10 @@ func (b *bench) place(name, node string) {
 }
 
 func TestNumbersAreGatheredAndSteadyStateIsSilent(t *testing.T) {
-	b := newBench(t)
-	node := nodeInShort{Name: "n1", Devices: 8}.node("nvidia.com/gpu")
-	status := node.Status
-	b.must(b.Create(t.Context(), &node))
-	node.Status = status
-	b.must(b.Status().Update(t.Context(), &node))
-	b.must(b.Create(t.Context(), &v1alpha1.Accelerator{
-		ObjectMeta: metav1.ObjectMeta{Name: "a100"}, Spec: v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu"},
-	}))
-	if got := b.read().Status.Conditions; len(got) != 4 || got[0].Reason != v1alpha1.ReasonPending {
+	b := newBench(t, health.Default())
+	b.node(nodeInShort{Name: "n1", Devices: 8})
+	b.accelerator()
+	if got := b.read().Status.Conditions; len(got) != 5 || got[0].Reason != v1alpha1.ReasonPending {
 		t.Errorf("want every condition from the start, got %+v", got)
 	}
 	b.pass() // and learns which kinds there are
@@ -132,6 +169,52 @@ func TestNumbersAreGatheredAndSteadyStateIsSilent(t *testing.T) {
 	b.clock.SetTime(b.clock.Now().Add(time.Hour))
 	if _, sent := b.pass(); sent != 0 {
 		t.Errorf("a pass in steady state sends %v", b.requests.Total())
+	}
+}
+
+func TestBadNodesAreCordonedAndOnlyTheyAreUncordoned(t *testing.T) {
+	healing := health.Default()
+	healing.Cordon, healing.AvoidFor = true, time.Minute
+	b := newBench(t, healing)
+	b.node(nodeInShort{Name: "bad", Devices: 8, Conditions: []string{"GpuXidError"}})
+	for _, name := range []string{"n1", "n2", "n3"} {
+		b.node(nodeInShort{Name: name, Devices: 8})
+	}
+	b.accelerator()
+	b.forbidden = true
+	b.pass()
+	if got := b.reason(v1alpha1.ConditionNodesCordoned); got != v1alpha1.ReasonCordonForbidden || b.look("bad").Spec.Unschedulable {
+		t.Errorf("without the permission the reason is %s, want %s", got, v1alpha1.ReasonCordonForbidden)
+	}
+	b.forbidden = false
+	b.pass()
+	b.pass()
+	if n := b.look("bad"); !n.Spec.Unschedulable || n.Annotations[names.Cordoned] == "" {
+		t.Fatalf("the bad node is not cordoned, or does not say why: %+v", n)
+	}
+	if a := b.read(); len(a.Status.CordonedNodes) != 1 || b.reason(v1alpha1.ConditionNodesCordoned) != v1alpha1.ReasonCordoned {
+		t.Errorf("the status does not tell of it: %+v", a.Status)
+	}
+	b.clock.SetTime(b.clock.Now().Add(time.Hour))
+	if b.pass(); b.requests.Total()["patch nodes"] > 0 {
+		t.Errorf("a node that is still bad costs %v", b.requests.Total())
+	}
+	if _, sent := b.pass(); sent > 0 {
+		t.Errorf("a pass in steady state sends %v", b.requests.Total())
+	}
+	mended := b.look("bad")
+	mended.Status.Conditions = mended.Status.Conditions[:1]
+	b.must(b.Status().Update(t.Context(), mended))
+	own := b.look("n1") // an administrator's
+	own.Spec.Unschedulable = true
+	b.must(b.Update(t.Context(), own))
+	b.pass()
+	b.pass()
+	if n := b.look("bad"); n.Spec.Unschedulable || n.Annotations[names.Cordoned] != "" {
+		t.Errorf("a node that is healthy again is still cordoned: %+v", n.ObjectMeta)
+	}
+	if !b.look("n1").Spec.Unschedulable {
+		t.Error("a node that an administrator cordoned was uncordoned")
 	}
 }
 

@@ -22,15 +22,20 @@ func newChooser() chooser {
 	return chooser{sync.OnceValue(func() *cel.Cache { return cel.NewCache(256, cel.Features{EnableConsumableCapacity: true}) })}
 }
 
-// choose returns the devices that meet all selectors.
-func (c chooser) choose(ctx context.Context, slicesOf []resourcev1.ResourceSlice, selectors []cel.CompilationResult) []accelerator.Device {
-	var chosen []accelerator.Device
-	for _, slice := range newest(slicesOf) {
-		for i := range slice.Spec.Devices {
-			d := &slice.Spec.Devices[i]
-			if meets(ctx, slice.Spec.Driver, d, selectors) {
-				chosen = append(chosen, deviceOf(slice, d))
-			}
+// part is what is chosen of a ResourceSlice, which is a part of a pool of devices.
+type part struct {
+	driver, pool string
+	generation   int64
+	devices      []accelerator.Device
+}
+
+// choose returns the devices of a slice that meet all selectors.
+func choose(ctx context.Context, slice *resourcev1.ResourceSlice, selectors []cel.CompilationResult) part {
+	chosen := part{driver: slice.Spec.Driver, pool: slice.Spec.Pool.Name, generation: slice.Spec.Pool.Generation}
+	for i := range slice.Spec.Devices {
+		d := &slice.Spec.Devices[i]
+		if meets(ctx, slice.Spec.Driver, d, selectors) {
+			chosen.devices = append(chosen.devices, deviceOf(slice, d))
 		}
 	}
 	return chosen
@@ -57,20 +62,18 @@ func meets(ctx context.Context, driver string, d *resourcev1.Device, selectors [
 	})
 }
 
-// newest are the slices of the newest generation of each pool: a driver that rewrites a pool leaves old ones for a moment.
-func newest(all []resourcev1.ResourceSlice) []*resourcev1.ResourceSlice {
+// newest are the devices of the newest generation of each pool: a driver that rewrites a pool leaves old slices for a moment.
+func newest(all []part) []accelerator.Device {
 	type pool struct{ driver, name string }
 	last := map[pool]int64{}
-	for i := range all {
-		s := &all[i].Spec
-		key := pool{s.Driver, s.Pool.Name}
-		last[key] = max(last[key], s.Pool.Generation)
+	for _, p := range all {
+		key := pool{p.driver, p.pool}
+		last[key] = max(last[key], p.generation)
 	}
-	var found []*resourcev1.ResourceSlice
-	for i := range all {
-		s := &all[i].Spec
-		if s.Pool.Generation == last[pool{s.Driver, s.Pool.Name}] {
-			found = append(found, &all[i])
+	var found []accelerator.Device
+	for _, p := range all {
+		if p.generation == last[pool{p.driver, p.pool}] {
+			found = append(found, p.devices...)
 		}
 	}
 	return found
@@ -98,7 +101,11 @@ func Of(ctx context.Context, class *resourcev1.DeviceClass, all []resourcev1.Res
 	if wrong != "" {
 		return nil
 	}
-	return c.choose(ctx, all, selectors)
+	parts := make([]part, len(all))
+	for i := range all {
+		parts[i] = choose(ctx, &all[i], selectors)
+	}
+	return newest(parts)
 }
 
 // expressions are the selectors of a class.

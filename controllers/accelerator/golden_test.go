@@ -17,6 +17,7 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -57,6 +58,10 @@ type nodeInShort struct {
 	Taints   []corev1.Taint `json:"taints"`
 	Silent   bool           `json:"silent"`
 	Cordoned bool           `json:"cordoned"`
+	// Conditions are those that are True beside Ready.
+	Conditions []string `json:"conditions"`
+	// Mark is the annotation of a node that was cordoned by us.
+	Mark string `json:"mark"`
 }
 
 type podInShort struct {
@@ -130,7 +135,7 @@ func (c *tallyCase) world() World {
 				Driver: "gpu.nvidia.com", Pool: "pool", Device: name,
 			})
 		}
-		w.Claims = append(w.Claims, claim)
+		w.Claims = append(w.Claims, accelerator.HoldingOf(&claim))
 	}
 	return w
 }
@@ -145,6 +150,13 @@ func (n nodeInShort) node(name corev1.ResourceName) corev1.Node {
 		ready.Status = corev1.ConditionUnknown
 	}
 	node.Status.Conditions = []corev1.NodeCondition{ready}
+	for _, name := range n.Conditions {
+		node.Status.Conditions = append(node.Status.Conditions, corev1.NodeCondition{Type: corev1.NodeConditionType(name), Status: corev1.ConditionTrue})
+	}
+	node.UID, node.ResourceVersion = types.UID(n.Name+"-uid"), "7"
+	if n.Mark != "" {
+		node.Annotations = map[string]string{names.Cordoned: n.Mark}
+	}
 	if n.Devices > 0 && name != "" {
 		node.Status.Capacity = corev1.ResourceList{name: quantity(n.Devices)}
 		node.Status.Allocatable = corev1.ResourceList{name: quantity(*cmp.Or(n.Healthy, &n.Devices))}

@@ -4,6 +4,7 @@
 package accelerator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,11 +19,8 @@ import (
 	"github.com/millrace-ml/millrace/internal/engine"
 )
 
-// Plan of an Accelerator is empty: it makes nothing.
-func Plan(*v1alpha1.Accelerator, World, time.Time) engine.Plan { return engine.Plan{} }
-
 // Report writes what there is of an Accelerator into its status. It is pure.
-func Report(a *v1alpha1.Accelerator, w World, _ time.Time) {
+func Report(a *v1alpha1.Accelerator, w World, now time.Time) {
 	nodes, err := accelerator.Nodes(a, w.Nodes)
 	switch class := a.Spec.DeviceClass; {
 	case err != nil:
@@ -34,17 +32,23 @@ func Report(a *v1alpha1.Accelerator, w World, _ time.Time) {
 	case w.Wrong != "":
 		stall(a, v1alpha1.ReasonInvalidSelector, w.Wrong)
 	default:
-		supplies, uses := count(a, w, nodes)
-		accelerator.Tally(&a.Status, supplies, uses)
-		set(a, ready(a, nodes), healthy(a), settled(v1alpha1.ConditionReconciling), settled(v1alpha1.ConditionStalled))
+		accelerator.Tally(&a.Status, supplies(a, w, nodes), uses(a, w))
+		set(a, ready(a, nodes), healthy(a), cordoned(a, w, now), settled(v1alpha1.ConditionReconciling), settled(v1alpha1.ConditionStalled))
 	}
 }
 
-func count(a *v1alpha1.Accelerator, w World, nodes []*corev1.Node) ([]accelerator.Supply, []accelerator.Use) {
+func supplies(a *v1alpha1.Accelerator, w World, nodes []*corev1.Node) []accelerator.Supply {
 	if a.Spec.DeviceClass != nil {
-		return accelerator.DeviceSupplies(a, nodes, w.Devices), accelerator.ClaimUses(w.Devices, w.Claims)
+		return accelerator.DeviceSupplies(a, nodes, w.Devices)
 	}
-	return accelerator.Supplies(a, nodes), accelerator.Uses(a, w.Pods)
+	return accelerator.Supplies(a, nodes)
+}
+
+func uses(a *v1alpha1.Accelerator, w World) []accelerator.Use {
+	if a.Spec.DeviceClass != nil {
+		return accelerator.ClaimUses(w.Devices, w.Claims)
+	}
+	return accelerator.Uses(a, w.Pods)
 }
 
 // stall says what only a change by somebody can mend. Nothing is known of the devices then.
@@ -54,6 +58,7 @@ func stall(a *v1alpha1.Accelerator, reason, message string) {
 		a,
 		condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message),
 		condition(v1alpha1.ConditionDevicesHealthy, metav1.ConditionUnknown, reason, "Nothing is known of the devices."),
+		condition(v1alpha1.ConditionNodesCordoned, metav1.ConditionUnknown, reason, "Nothing is known of the devices."),
 		condition(v1alpha1.ConditionReconciling, metav1.ConditionFalse, reason, message),
 		condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, message),
 	)
@@ -77,8 +82,12 @@ func ready(a *v1alpha1.Accelerator, nodes []*corev1.Node) metav1.Condition {
 	}
 }
 
-// named is how many nodes a message names.
-const named = 5
+const (
+	// named is how many nodes a message names.
+	named = 5
+	// maxCordoned is the schema's bound on status.cordonedNodes.
+	maxCordoned = 100
+)
 
 func healthy(a *v1alpha1.Accelerator) metav1.Condition {
 	var bad []string
@@ -88,14 +97,101 @@ func healthy(a *v1alpha1.Accelerator) metav1.Condition {
 	if len(bad) == 0 {
 		return condition(v1alpha1.ConditionDevicesHealthy, metav1.ConditionTrue, v1alpha1.ReasonAllHealthy, "No device is known to be broken.")
 	}
-	more := ""
-	if len(bad) > named {
-		bad, more = bad[:named], fmt.Sprintf(" and %d more nodes", len(bad)-named)
+	return condition(v1alpha1.ConditionDevicesHealthy, metav1.ConditionFalse, v1alpha1.ReasonUnhealthyDevices, "Devices are broken on "+listed(bad)+".")
+}
+
+// listed names the first few of many nodes.
+func listed(all []string) string {
+	if len(all) <= named {
+		return strings.Join(all, ", ")
 	}
-	return condition(
-		v1alpha1.ConditionDevicesHealthy, metav1.ConditionFalse, v1alpha1.ReasonUnhealthyDevices,
-		fmt.Sprintf("Devices are broken on %s%s.", strings.Join(bad, ", "), more),
-	)
+	return fmt.Sprintf("%s and %d more nodes", strings.Join(all[:named], ", "), len(all)-named)
+}
+
+// cordoned tells which nodes are cordoned, and why others are not.
+func cordoned(a *v1alpha1.Accelerator, w World, now time.Time) metav1.Condition {
+	status, names := metav1.ConditionFalse, record(a, w)
+	if len(names) > 0 {
+		status = metav1.ConditionTrue
+	}
+	say := func(reason, message string) metav1.Condition {
+		return condition(v1alpha1.ConditionNodesCordoned, status, reason, message)
+	}
+	if !w.Healing.Cordon {
+		return say(v1alpha1.ReasonCordonNever, "healing.cordon of the manager's configuration is Never."+theirs(names))
+	}
+	_, over := candidates(a, w, now)
+	switch {
+	case len(over) > 0:
+		return say(v1alpha1.ReasonCordonLimit, fmt.Sprintf(
+			"%s would be cordoned too, and healing.maxCordonedPercent (%d) does not let more of the %d nodes be: see what is wrong with them.",
+			listed(each(over)), w.Healing.MaxCordonedPercent, *a.Status.Nodes,
+		))
+	case len(names) > 0:
+		return say(v1alpha1.ReasonCordoned, "Nodes are cordoned because they are bad: "+listed(names)+".")
+	}
+	return say(v1alpha1.ReasonNoneCordoned, "No node is bad enough to be cordoned.")
+}
+
+// theirs is what becomes of nodes that were cordoned when that was allowed.
+func theirs(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return " What it cordoned before stays so until somebody uncordons it: " + listed(names) + "."
+}
+
+func each(all []suspect) []string {
+	var found []string
+	for _, s := range all {
+		found = append(found, fmt.Sprintf("%s (%s)", s.Name, s.Evidence))
+	}
+	return found
+}
+
+// record lists the nodes that were cordoned for an Accelerator, and returns them in words.
+func record(a *v1alpha1.Accelerator, w World) []string {
+	a.Status.CordonedNodes = nil
+	var words []string
+	for i := range w.Nodes {
+		n := &w.Nodes[i]
+		m := MarkOf(n)
+		if m == nil || m.Accelerator != a.Name || m.Released || !n.Spec.Unschedulable {
+			continue
+		}
+		words = append(words, fmt.Sprintf("%s (%s)", n.Name, m.Evidence))
+		a.Status.CordonedNodes = append(a.Status.CordonedNodes, v1alpha1.CordonedNode{Name: n.Name, Reason: m.Reason, Evidence: m.Evidence, Since: &m.Since})
+	}
+	slices.Sort(words)
+	slices.SortFunc(a.Status.CordonedNodes, func(a, b v1alpha1.CordonedNode) int { return cmp.Compare(a.Name, b.Name) })
+	a.Status.CordonedNodes = a.Status.CordonedNodes[:min(len(a.Status.CordonedNodes), maxCordoned)]
+	return words
+}
+
+// Refuse says that nodes could not be cordoned: the permission is apart from the others, in a component of the installation.
+func Refuse(a *v1alpha1.Accelerator, refused []engine.Refusal) {
+	for i := range a.Status.Conditions {
+		c := &a.Status.Conditions[i]
+		if c.Type == v1alpha1.ConditionNodesCordoned {
+			c.Reason = v1alpha1.ReasonCordonForbidden
+			c.Message = fmt.Sprintf("Node %s could not be changed: %s: install config/components/cordon, or set healing.cordon to Never.", refused[0].Name, refused[0].Message)
+		}
+	}
+}
+
+// cordons counts the nodes that were cordoned and uncordoned between two statuses, by the kind of evidence.
+func cordons(before, after *v1alpha1.Accelerator) []engine.Count {
+	var all []engine.Count
+	add := func(what string, these, those []v1alpha1.CordonedNode) {
+		for _, n := range these {
+			if !slices.ContainsFunc(those, func(o v1alpha1.CordonedNode) bool { return o.Name == n.Name }) {
+				all = append(all, engine.Count{What: what, Variant: n.Reason, Times: 1})
+			}
+		}
+	}
+	add("cordoned", after.Status.CordonedNodes, before.Status.CordonedNodes)
+	add("uncordoned", before.Status.CordonedNodes, after.Status.CordonedNodes)
+	return all
 }
 
 func settled(kind string) metav1.Condition {

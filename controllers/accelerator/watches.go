@@ -23,17 +23,30 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/accelerator"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
 )
 
 // pace is how long events are gathered before the devices are counted again.
 const pace = time.Second
 
-// Setup adds the kind to a manager.
-func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
+// Options are what can be set.
+type Options struct {
+	// Concurrency is how many Accelerators are worked on at once.
+	Concurrency int
+	// Healing is what nodes are judged by, and whether they may be cordoned.
+	Healing health.Policy
+}
+
+// Setup adds the kind to a manager. Nodes must be indexed by index.UnwellNode.
+func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
 	asked := finder{mgr.GetClient()}
 	watches := func(b *builder.Builder) *builder.Builder {
 		b = b.Watches(&corev1.Node{}, gathered(asked.every), builder.WithPredicates(nodes)).
 			Watches(&corev1.Pod{}, gathered(asked.of), builder.WithPredicates(holders))
+		if opts.Healing.Cordon {
+			b = b.Watches(&v1alpha1.TrainingJob{}, gathered(asked.every), builder.WithPredicates(judgements)).
+				Watches(&v1alpha1.Accelerator{}, gathered(asked.every), builder.WithPredicates(departures))
+		}
 		for _, kind := range Optional {
 			b = b.WatchesRawSource(deps.Optional.Source(kind, gathered(asked.claiming), func(ctx context.Context) []reconcile.Request {
 				return asked.claiming(ctx, nil)
@@ -41,7 +54,7 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 		}
 		return b
 	}
-	return engine.Register(mgr, engine.New(Name, Kind(deps.Optional), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
+	return engine.Register(mgr, engine.New(Name, Kind(deps.Optional, opts.Healing), deps), watches, controller.Options{MaxConcurrentReconciles: opts.Concurrency})
 }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -99,6 +112,25 @@ var nodes = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	return !same(old.Labels, now.Labels) || !same(old.Spec, now.Spec) || !same(old.Status, now.Status)
 }}
 
+// judgements lets through jobs that hold something else against nodes than before.
+var judgements = predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return len(held(e.Object)) > 0 },
+	DeleteFunc: func(e event.DeleteEvent) bool { return len(held(e.Object)) > 0 },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return !equality.Semantic.DeepEqual(held(e.ObjectOld), held(e.ObjectNew))
+	},
+	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+func held(o client.Object) []v1alpha1.JudgedNode { return o.(*v1alpha1.TrainingJob).Status.Nodes }
+
+// departures lets through Accelerators that go: others look after the nodes that were cordoned for them.
+var departures = predicate.Funcs{
+	CreateFunc:  func(event.CreateEvent) bool { return false },
+	UpdateFunc:  func(event.UpdateEvent) bool { return false },
+	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
 // holders lets through pods that come to hold devices, or hold them no more, or whose devices break or mend.
 var holders = predicate.Funcs{
 	CreateFunc: func(e event.CreateEvent) bool { return holds(e.Object) },
@@ -108,7 +140,7 @@ var holders = predicate.Funcs{
 		if len(accelerator.Resources(now)) == 0 {
 			return false
 		}
-		return accelerator.Holds(old) != accelerator.Holds(now) || !equality.Semantic.DeepEqual(health(old), health(now))
+		return accelerator.Holds(old) != accelerator.Holds(now) || !equality.Semantic.DeepEqual(told(old), told(now))
 	},
 	GenericFunc: func(event.GenericEvent) bool { return false },
 }
@@ -118,8 +150,8 @@ func holds(o client.Object) bool {
 	return accelerator.Holds(p) && len(accelerator.Resources(p)) > 0
 }
 
-// health is what the kubelet says of the devices of a pod.
-func health(p *corev1.Pod) []corev1.ResourceStatus {
+// told is what the kubelet says of the devices of a pod.
+func told(p *corev1.Pod) []corev1.ResourceStatus {
 	var all []corev1.ResourceStatus
 	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		all = append(all, c.AllocatedResourcesStatus...)

@@ -189,6 +189,24 @@ func giveDevices(s *state, m framework.Member, p *corev1.Pod) {
 	maps.Copy(p.Labels, accelerator.Labels(a.of, s.job.Namespace))
 }
 
+// reformed is true for a pod for which there is no node, and that would be another by what its Accelerator means now, as far as a pod can
+// be made at all. None of those that restart with it, or are placed with it, may have a node: what runs is never touched, and a gang is of
+// one make. In a queue the quota is for what was asked for, and Kueue evicts a job that does not start.
+func (s *state) reformed(r replica) (string, bool) {
+	if _, waits := unschedulable(r.pod); !waits || r.Role.Accelerator == nil || queueOf(s.job) != "" {
+		return "", false
+	}
+	a, made := s.asks(r.Role, ""), r.pod.Labels[names.AcceleratorForm]
+	if made == "" || slices.ContainsFunc(doubts, func(doubt func(asking) (wait, bool)) bool { _, raised := doubt(a); return raised }) {
+		return "", false
+	}
+	together := s.job.Spec.Scheduling != nil && s.job.Spec.Scheduling.Gang != nil
+	placed := func(other replica) bool {
+		return (together || other.unit == r.unit) && other.pod != nil && hasNode(other.pod)
+	}
+	return a.of.Name, made != accelerator.Form(a.of) && !slices.ContainsFunc(s.replicas, placed)
+}
+
 // claims plans the templates of the claims by which pods to be made get their devices, when it is known which these are.
 func (s *state) claims(plan *engine.Plan) {
 	for _, a := range s.asking() {

@@ -25,6 +25,7 @@ var objections = []func(*v1alpha1.TrainingJob) (objection, bool){
 	dividedGang,
 	lonelyPods,
 	lostCheckpoints,
+	lostSignals,
 }
 
 // accept says why a job cannot be run, if so.

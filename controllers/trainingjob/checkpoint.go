@@ -4,6 +4,7 @@
 package trainingjob
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -30,6 +31,45 @@ func resumable(s *state, _ framework.Member, p *corev1.Pod) {
 		}
 	}
 	podspec.AddEnv(&p.Spec, podspec.Every, vars)
+}
+
+// stopScript sends a signal to the first process of a container and waits for it to end: SIGTERM comes when the hook is over. A program
+// that is deaf to the signal is ended as any other when the grace period is.
+const stopScript = "kill -s %s 1; while kill -0 1 2>/dev/null; do sleep 1; done"
+
+// signalled lets the kubelet send the job's own signal before SIGTERM. Kubernetes' lifecycle.stopSignal would be shorter, and is
+// dropped without a word where its feature gate is off. Who only serves ssh is not the training.
+func signalled(s *state, m framework.Member, p *corev1.Pod) {
+	c, main := s.job.Spec.RunPolicy.Checkpoint, &p.Spec.Containers[m.Role.Main]
+	if c == nil || c.StopSignal == "" || slices.Equal(main.Command, sshd) {
+		return
+	}
+	if main.Lifecycle == nil {
+		main.Lifecycle = &corev1.Lifecycle{}
+	}
+	script := fmt.Sprintf(stopScript, strings.TrimPrefix(string(c.StopSignal), "SIG"))
+	main.Lifecycle.PreStop = &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/bin/sh", "-c", script}}}
+}
+
+// lostSignals: a template that has a hook of its own, or whose containers share their processes, has no place for the stop signal.
+func lostSignals(job *v1alpha1.TrainingJob) (objection, bool) {
+	c := job.Spec.RunPolicy.Checkpoint
+	if c == nil || c.StopSignal == "" {
+		return objection{}, false
+	}
+	layout, _ := framework.Resolve(job)
+	for i, r := range job.Spec.Roles {
+		spec, main := &job.Spec.Roles[i].Template.Spec, layout.Find(r.Name).Main
+		if hooks := spec.Containers[main].Lifecycle; hooks != nil && hooks.PreStop != nil {
+			return invalid("spec.roles[%d].template.spec.containers[%d].lifecycle.preStop: spec.runPolicy.checkpoint.stopSignal is sent by a hook "+
+				"there: remove one of the two.", i, main)
+		}
+		if spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace {
+			return invalid("spec.roles[%d].template.spec.shareProcessNamespace: spec.runPolicy.checkpoint.stopSignal is sent to process 1 of the main "+
+				"container, which is then none of its own: remove one of the two.", i)
+		}
+	}
+	return objection{}, false
 }
 
 // lostCheckpoints: a checkpoint in the container's own file system, or on a volume that is made with the pod, is gone with the pod, and

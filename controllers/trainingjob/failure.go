@@ -44,15 +44,39 @@ func (s *state) failing() []failure {
 }
 
 // spareVictims marks as lost what only tells of a lost peer while a peer was lost by nobody's fault: the replica that a node took
-// away and those that failed for it are one loss, whatever their restart policy.
+// away and those that failed for it are one loss, whatever their restart policy. Who failed for good at another time is no victim of it.
 func (s *state) spareVictims(all []failure) {
-	loss := slices.ContainsFunc(all, func(f failure) bool { return f.lost }) ||
-		slices.ContainsFunc(s.job.Status.Restarts, func(rec v1alpha1.Restart) bool {
-			return rec.Lost > 0 && rec.Cause != nil && rec.Cause.ExitCode == nil && s.now.Sub(timeOf(rec.Cause)) < burst
-		})
+	losses := s.losses(all)
 	for i := range all {
-		all[i].lost = all[i].lost || loss && peerLost(all[i].cause)
+		f := &all[i]
+		f.lost = f.lost || peerLost(f.cause) && slices.ContainsFunc(losses, func(at time.Time) bool {
+			return at.Sub(s.whenOf(f.cause)).Abs() < burst+s.world.Healing.NotReadyAfter
+		})
 	}
+}
+
+// losses are the times at which replicas were lost by nobody's fault, of a node that fell silent a while after it did.
+func (s *state) losses(all []failure) []time.Time {
+	var found []time.Time
+	for _, f := range all {
+		if f.lost {
+			found = append(found, s.whenOf(f.cause))
+		}
+	}
+	for _, rec := range s.job.Status.Restarts {
+		if rec.Lost > 0 && rec.Cause != nil && rec.Cause.ExitCode == nil {
+			found = append(found, timeOf(rec.Cause))
+		}
+	}
+	return found
+}
+
+// whenOf is the time of a failure, now where nothing tells it.
+func (s *state) whenOf(f *v1alpha1.Failure) time.Time {
+	if f.Time.IsZero() {
+		return s.now
+	}
+	return f.Time.Time
 }
 
 // judged are the failures that count: one for each unit, a loss before the others, because what restarts together restarts for it.
@@ -329,7 +353,7 @@ func sentence(f *v1alpha1.Failure) string {
 	case f.Reason == reasonDeleted:
 		b.WriteString(" was deleted")
 		return b.String()
-	case unwell[f.Reason] != "" || f.Reason == reasonNodeHealed:
+	case unwell[f.Reason] != "" || slices.Contains(faultless, f.Reason):
 		b.WriteString(" is moved")
 	default:
 		b.WriteString(" failed")

@@ -22,17 +22,24 @@ import (
 )
 
 // regroup carries out what a plan says of groups: their schedulers take them in at once.
-func (l *life) regroup(plan engine.Plan) {
-	l.groups = slices.DeleteFunc(l.groups, func(g unstructured.Unstructured) bool {
+func (l *life) regroup(plan engine.Plan) { l.groups = regrouped(l.groups, plan, &l.made) }
+
+// regrouped are the groups after a plan. made counts what was made.
+func regrouped(groups []unstructured.Unstructured, plan engine.Plan, made *int) []unstructured.Unstructured {
+	groups = slices.DeleteFunc(groups, func(g unstructured.Unstructured) bool {
 		return slices.ContainsFunc(plan.Delete, func(s engine.Step) bool { return s.Object.GetUID() == g.GetUID() })
 	})
 	for _, g := range letIn(plan) {
-		if !slices.ContainsFunc(l.groups, func(old unstructured.Unstructured) bool { return old.GetName() == g.GetName() }) {
-			l.made++
-			g.SetUID(types.UID(fmt.Sprintf("group-%d", l.made)))
-			l.groups = append(l.groups, g)
+		i := slices.IndexFunc(groups, func(old unstructured.Unstructured) bool { return old.GetName() == g.GetName() })
+		if i >= 0 {
+			groups[i].Object["spec"] = g.Object["spec"]
+			continue
 		}
+		*made++
+		g.SetUID(types.UID(fmt.Sprintf("group-%d", *made)))
+		groups = append(groups, g)
 	}
+	return groups
 }
 
 // world is what the job sees: its pods and groups, its place in the queue, and the Accelerator that its last role names, while it

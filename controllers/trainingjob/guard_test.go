@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -27,9 +28,11 @@ const (
 	endOfTime = 12 * time.Hour
 )
 
-// arena is a cluster in memory with a scheduler that places pods one by one, in any order, and knows nothing of gangs.
+// arena is a cluster in memory with a scheduler that places pods one by one, in any order, and knows nothing of gangs; or one that
+// places them whole, by the objects that stand for them.
 type arena struct {
 	t     *testing.T
+	by    v1alpha1.GangScheduler
 	rand  *rand.Rand
 	now   time.Time
 	nodes int
@@ -54,10 +57,13 @@ type contender struct {
 	holding time.Time
 	// launched is when its launcher was made.
 	launched time.Time
+	// hopeless is true for a job that is larger than the cluster.
+	hopeless bool
+	groups   []unstructured.Unstructured
 }
 
 func newArena(t *testing.T, seed int64, nodes int) *arena {
-	return &arena{t: t, rand: rand.New(rand.NewSource(seed)), now: noon, nodes: nodes}
+	return &arena{t: t, by: v1alpha1.GangGuard, rand: rand.New(rand.NewSource(seed)), now: noon, nodes: nodes}
 }
 
 // enter adds a job of so many pods.
@@ -68,7 +74,7 @@ func (a *arena) enter(name string, size int, after, takes time.Duration) *conten
 	job.Spec.Framework = v1alpha1.PyTorch
 	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "pytorch", Image: "i"}}}}
 	job.Spec.Roles = []v1alpha1.Role{{Name: "Worker", Replicas: new(int32(size)), Template: template}}
-	job.Spec.Scheduling = &v1alpha1.Scheduling{Gang: &v1alpha1.Gang{Scheduler: v1alpha1.GangGuard, TimeoutSeconds: new(int32(60))}}
+	job.Spec.Scheduling = &v1alpha1.Scheduling{Gang: &v1alpha1.Gang{Scheduler: a.by, TimeoutSeconds: new(int32(60))}}
 	job.Spec.RunPolicy.CleanPods = v1alpha1.CleanRunning
 	c := &contender{job: job, arrives: a.now.Add(after), takes: takes, dirty: true}
 	a.jobs = append(a.jobs, c)
@@ -106,9 +112,13 @@ func (a *arena) play() {
 		}
 		a.kubelet()
 		a.schedule()
+		if a.by != v1alpha1.GangGuard {
+			a.whole()
+		}
 		for _, c := range a.jobs {
 			if !a.now.Before(c.arrives) {
 				a.control(c)
+				a.explains(c)
 			}
 		}
 		a.now = a.now.Add(time.Second)
@@ -122,7 +132,7 @@ func (a *arena) play() {
 }
 
 func (a *arena) over() bool {
-	return !slices.ContainsFunc(a.jobs, func(c *contender) bool { return !ended(c.job) })
+	return !slices.ContainsFunc(a.jobs, func(c *contender) bool { return !c.hopeless && !ended(c.job) })
 }
 
 func (a *arena) String() string {
@@ -155,6 +165,10 @@ func (a *arena) kubelet() {
 
 // schedule gives free nodes to pods in an order of chance.
 func (a *arena) schedule() {
+	if a.by != v1alpha1.GangGuard {
+		a.scheduleWhole()
+		return
+	}
 	free := a.nodes
 	type place struct {
 		of *contender
@@ -195,7 +209,7 @@ func (a *arena) control(c *contender) {
 	if !c.dirty && !due {
 		return
 	}
-	world := World{Pods: slices.Clone(c.pods)}
+	world := a.offer(c)
 	for _, other := range a.jobs {
 		if w, waits := rivalOf(other.job); waits {
 			world.Rivals = append(world.Rivals, w)
@@ -213,6 +227,7 @@ func (a *arena) control(c *contender) {
 			}
 		}
 	}
+	c.groups = regrouped(c.groups, plan, &a.made)
 	refused := a.create(c, plan)
 	Report(c.job, world, a.now)
 	c.dirty = len(plan.Delete)+len(plan.Create) > 0 || !reflect.DeepEqual(before.Status, c.job.Status)

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/podspec"
 )
 
 const (
@@ -25,7 +26,12 @@ const (
 	maxNamed = 3
 	// reasonNodeHealed is the reason of a failure that is a pod for which no node is left but one that it avoids for no reason any more.
 	reasonNodeHealed = "NodeHealed"
+	// reasonAcceleratorChanged is the reason of a failure that is a pod that found no node by what its Accelerator meant when it was made.
+	reasonAcceleratorChanged = "AcceleratorChanged"
 )
+
+// faultless are the reasons of failures that are nobody's: the pod has not even run.
+var faultless = []string{reasonNodeHealed, reasonAcceleratorChanged}
 
 // unwell are the reasons of failures by which a pod leaves its node, and those of the condition that says so.
 var unwell = map[string]string{
@@ -65,6 +71,9 @@ func (s *state) displaced(r replica) (*v1alpha1.Failure, bool) {
 	}
 	if name, healed := s.healed(r.pod); healed {
 		return s.departure(r, reasonNodeHealed, "node "+name+" is no longer avoided"), true
+	}
+	if name, changed := s.reformed(r); changed {
+		return s.departure(r, reasonAcceleratorChanged, "Accelerator "+name+" has changed since it was made"), true
 	}
 	j := s.judge(r)
 	if j.Verdict != health.Bad {
@@ -210,25 +219,15 @@ func preferOthers(spec *corev1.PodSpec, doubted []string) {
 	for _, name := range doubted {
 		term.MatchFields = append(term.MatchFields, corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{name}})
 	}
-	node := nodeAffinity(spec)
+	node := podspec.NodeAffinity(spec)
 	node.PreferredDuringSchedulingIgnoredDuringExecution = append(node.PreferredDuringSchedulingIgnoredDuringExecution,
 		corev1.PreferredSchedulingTerm{Weight: 100, Preference: term})
-}
-
-func nodeAffinity(spec *corev1.PodSpec) *corev1.NodeAffinity {
-	if spec.Affinity == nil {
-		spec.Affinity = &corev1.Affinity{}
-	}
-	if spec.Affinity.NodeAffinity == nil {
-		spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
-	}
-	return spec.Affinity.NodeAffinity
 }
 
 // keepAway adds requirements to each of the terms of a pod's node affinity: any one of them is enough to place it. A term without
 // any requirement matches no node, and must go on to do so.
 func keepAway(spec *corev1.PodSpec, away []corev1.NodeSelectorRequirement) {
-	node := nodeAffinity(spec)
+	node := podspec.NodeAffinity(spec)
 	if node.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		node.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: away}}}
 		return

@@ -19,6 +19,7 @@ import (
 
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/kueue"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // playedKueue is a Kueue in memory, with the API server's part in it.
@@ -111,7 +112,8 @@ func (k *playedKueue) admit(now time.Time, choose func(least, most int32) int32)
 // tell carries out a plan in a story, and tells what becomes of the Workload.
 func (k *playedKueue) tell(s *story, plan engine.Plan) bool {
 	held := k.world.Workload != nil && k.world.Workload.Is(kueue.QuotaReserved)
-	had := k.world.Workload != nil
+	old := k.world.Workload
+	had := old != nil
 	wrote := k.carryOut(s.t, plan)
 	w := k.world.Workload
 	for _, line := range []struct {
@@ -120,6 +122,7 @@ func (k *playedKueue) tell(s *story, plan engine.Plan) bool {
 	}{
 		{!had && w != nil, "enters its queue"},
 		{had && w == nil, "leaves its queue"},
+		{had && w != nil && w.Annotations[names.Asks] != old.Annotations[names.Asks], "asks for something else"},
 		{held && w != nil && !w.Is(kueue.QuotaReserved), "gives its quota back"},
 		{wrote && w != nil && w.Is(kueue.Finished), "is finished"},
 		{wrote && w != nil && w.Is(kueue.PodsReady) && !w.Is(kueue.Finished), "has its pods ready"},

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/envtest"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
@@ -34,7 +35,7 @@ func newQueueBench(t *testing.T) *bench {
 	envtest.Start(t).InstallCRDs(t, "testdata/kueue")
 	b.offers = everything{b.WithWatch}
 	b.start(b.writer.(client.WithWatch))
-	flavor := objectOf(kueue.FlavorKind)
+	flavor := engine.Blank(kueue.FlavorKind)
 	flavor.SetName("a100")
 	flavor.Object["spec"] = map[string]any{"nodeLabels": map[string]any{"gpu": "a100"}}
 	if err := b.Create(t.Context(), flavor); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -55,7 +56,7 @@ func (b *bench) quiet() {
 
 func (b *bench) workload() *kueue.Workload {
 	b.t.Helper()
-	u := objectOf(kueue.WorkloadKind)
+	u := engine.Blank(kueue.WorkloadKind)
 	if err := b.Get(b.t.Context(), client.ObjectKey{Namespace: b.namespace, Name: "trainingjob-digits"}, u); err != nil {
 		b.t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func (b *bench) workload() *kueue.Workload {
 // say sets conditions of the Workload, as Kueue would, and more of its status.
 func (b *bench) say(more map[string]any, conditions ...[2]string) {
 	b.t.Helper()
-	u := objectOf(kueue.WorkloadKind)
+	u := engine.Blank(kueue.WorkloadKind)
 	if err := b.Get(b.t.Context(), client.ObjectKey{Namespace: b.namespace, Name: "trainingjob-digits"}, u); err != nil {
 		b.t.Fatal(err)
 	}
@@ -251,7 +252,7 @@ func TestASuspendedJobLeavesItsQueue(t *testing.T) {
 	first := b.workload().UID
 	b.suspend(true)
 	b.quiet()
-	err := b.Get(t.Context(), client.ObjectKey{Namespace: b.namespace, Name: "trainingjob-digits"}, objectOf(kueue.WorkloadKind))
+	err := b.Get(t.Context(), client.ObjectKey{Namespace: b.namespace, Name: "trainingjob-digits"}, engine.Blank(kueue.WorkloadKind))
 	if !apierrors.IsNotFound(err) {
 		t.Fatalf("the Workload of a suspended job is there: %v", err)
 	}
@@ -264,7 +265,7 @@ func TestASuspendedJobLeavesItsQueue(t *testing.T) {
 
 func TestAWorkloadOfSomebodyElseIsNeverTouched(t *testing.T) {
 	b := newQueueBench(t)
-	theirs := objectOf(kueue.WorkloadKind)
+	theirs := engine.Blank(kueue.WorkloadKind)
 	theirs.SetNamespace(b.namespace)
 	theirs.SetName("trainingjob-digits")
 	theirs.Object["spec"] = map[string]any{"podSets": []any{map[string]any{"name": "main", "template": map[string]any{}}}}

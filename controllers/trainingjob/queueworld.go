@@ -83,7 +83,7 @@ func (o observer) ahead(ctx context.Context, w *kueue.Workload) (*int, error) {
 // cluster's default. A class that does not exist is named.
 func (o observer) priority(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) (*kueue.Priority, string, error) {
 	if name := job.Labels[kueue.PriorityLabel]; name != "" {
-		class := objectOf(kueue.PriorityKind)
+		class := engine.Blank(kueue.PriorityKind)
 		err := o.offers.Get(ctx, client.ObjectKey{Name: name}, class)
 		if absent(err) {
 			return nil, "WorkloadPriorityClass " + name + " of the job's label " + kueue.PriorityLabel, nil
@@ -131,7 +131,7 @@ func classOf(group, kind, name string) *kueue.PriorityClassRef {
 
 // optionalObject reads an object of an optional kind, nil when it is not there.
 func optionalObject[T any](ctx context.Context, c client.Reader, kind schema.GroupVersionKind, key client.ObjectKey) (*T, error) {
-	u := objectOf(kind)
+	u := engine.Blank(kind)
 	err := c.Get(ctx, key, u)
 	if absent(err) {
 		return nil, nil
@@ -144,9 +144,3 @@ func optionalObject[T any](ctx context.Context, c client.Reader, kind schema.Gro
 
 // absent is true for an object that is not there, or whose kind is not.
 func absent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }
-
-func objectOf(kind schema.GroupVersionKind) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(kind)
-	return u
-}

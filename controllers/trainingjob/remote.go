@@ -26,6 +26,9 @@ const (
 	configVolume = "millrace-mpi"
 )
 
+// sshd is what pods run that are launched on over ssh, where their template names no command.
+var sshd = []string{"/usr/sbin/sshd", "-De"}
+
 // remote plans what a launcher needs to start processes on the other pods: keys, made once for the job, and its files. The
 // files are written when the launcher is due, and not for each worker that comes up before.
 func (s *state) remote(plan *engine.Plan) {
@@ -109,7 +112,7 @@ func connect(p *corev1.PodSpec, m framework.Member) {
 		podspec.Mount(p, m.Role.Main, fileVolume(m), framework.ConfigPath)
 		alias(p, m)
 	} else if len(main.Command) == 0 && len(main.Args) == 0 {
-		main.Command = []string{"/usr/sbin/sshd", "-De"}
+		main.Command = slices.Clone(sshd)
 	}
 	// MPICH and Intel MPI hand the workers the launcher's host name without its domain.
 	if p.DNSConfig == nil {

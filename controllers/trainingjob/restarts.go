@@ -147,7 +147,7 @@ func (s *state) recordFailures() {
 	}
 	for _, f := range restarts {
 		s.setRecord(s.afterFailure(f))
-		if f.cause.Reason != reasonNodeHealed {
+		if !slices.Contains(faultless, f.cause.Reason) {
 			s.causes = append(s.causes, f.cause)
 		}
 		switch f.replica.unit {

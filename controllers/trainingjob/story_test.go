@@ -29,7 +29,8 @@ import (
 // "delete NAME" (by force), "terminate NAME" (with grace), "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume",
 // "scale N", and of Kueue "admit [N]" (workers), "evict REASON", "remove" (its API) and "install". NAME may be all.
 // A pod that runs does so on the node of its name. "break NODE" gives a node a bad condition, "mend NODE" takes it away, "silence NODE"
-// lets its kubelet fall silent, "fault NAME" makes a device of a pod unhealthy.
+// lets its kubelet fall silent, "fault NAME" makes a device of a pod unhealthy. "accelerator COUNT LABEL" lets the Accelerator a100 be one of nodes
+// of up to so many devices with such a label, "accelerator none" deletes it.
 type script struct {
 	Job   v1alpha1.TrainingJob `json:"job"`
 	Steps []string             `json:"steps"`
@@ -49,6 +50,8 @@ type story struct {
 	kueue *playedKueue
 	// nodes are those that are not healthy.
 	nodes []corev1.Node
+	// accelerators are those there are.
+	accelerators []v1alpha1.Accelerator
 	// over is true when the job is deleted.
 	over bool
 	text strings.Builder
@@ -84,7 +87,7 @@ func (s *story) settle() {
 	s.t.Helper()
 	for range 20 {
 		before := s.job.DeepCopy()
-		world := World{Pods: slices.Clone(s.pods), Nodes: slices.Clone(s.nodes), Healing: health.Default()}
+		world := World{Pods: slices.Clone(s.pods), Nodes: slices.Clone(s.nodes), Healing: health.Default(), Accelerators: s.accelerators}
 		if s.kueue != nil {
 			world.Served, world.Queue = s.kueue.seen()
 		}
@@ -130,9 +133,18 @@ func (s *story) carryOut(plan engine.Plan) bool {
 		if away != "" {
 			away = " away from " + away
 		}
-		fmt.Fprintf(&s.text, "  + %s attempt %s%s\n", p.Name, p.Labels[names.Attempt], away)
+		fmt.Fprintf(&s.text, "  + %s attempt %s%s%s\n", p.Name, p.Labels[names.Attempt], away, given(p))
 	}
 	return wrote
+}
+
+// given is what a pod has of an Accelerator.
+func given(p *corev1.Pod) string {
+	if p.Labels[names.Accelerator] == "" {
+		return ""
+	}
+	devices := p.Spec.Containers[0].Resources.Limits["nvidia.com/gpu"]
+	return fmt.Sprintf(" with %s devices on %s", devices.String(), p.Spec.NodeSelector["gpu"])
 }
 
 // tell says how the job is when that changed.
@@ -169,6 +181,8 @@ func (s *story) play(step []string) {
 	case "break", "silence", "mend":
 		s.now = s.now.Add(time.Second)
 		s.judge(verb, step[1])
+	case "accelerator":
+		s.accelerators = played(s.t, step[1:])
 	case "suspend", "resume":
 		policy.Suspend = new(verb == "suspend")
 	case "scale":
@@ -247,4 +261,20 @@ func (s *story) happen(p *corev1.Pod, verb string, more []string) {
 	default:
 		s.t.Fatalf("no step %q", verb)
 	}
+}
+
+// played is the Accelerator of a step, and none after "none".
+func played(t *testing.T, step []string) []v1alpha1.Accelerator {
+	t.Helper()
+	if step[0] == "none" {
+		return nil
+	}
+	count, err := strconv.ParseInt(step[0], 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "a100"}}
+	a.Spec.Resource, a.Spec.NodeSelector = "nvidia.com/gpu", map[string]string{"gpu": step[1]}
+	a.Status.Nodes, a.Status.Shapes = new(int32(1)), []v1alpha1.NodeShape{{Devices: int32(count), Nodes: 1}}
+	return []v1alpha1.Accelerator{a}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/podspec"
 )
 
 // gather keeps a pod close to the others of its job, unless Kueue or the group does that. Every scheduler honours the affinity
@@ -23,7 +24,7 @@ func gather(s *state, _ framework.Member, p *corev1.Pod) {
 		TopologyKey:   scheduling.Topology.Key,
 		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{names.TrainingJob: s.job.Name}},
 	}
-	near := affinity(&p.Spec)
+	near := podspec.PodAffinity(&p.Spec)
 	if scheduling.Topology.Mode == v1alpha1.TopologyRequired {
 		near.RequiredDuringSchedulingIgnoredDuringExecution = append(near.RequiredDuringSchedulingIgnoredDuringExecution, term)
 		return
@@ -46,15 +47,4 @@ func lonelyPods(job *v1alpha1.TrainingJob) (objection, bool) {
 		}
 	}
 	return objection{}, false
-}
-
-// affinity is the pod affinity of a pod, made when there is none.
-func affinity(p *corev1.PodSpec) *corev1.PodAffinity {
-	if p.Affinity == nil {
-		p.Affinity = &corev1.Affinity{}
-	}
-	if p.Affinity.PodAffinity == nil {
-		p.Affinity.PodAffinity = &corev1.PodAffinity{}
-	}
-	return p.Affinity.PodAffinity
 }

@@ -25,7 +25,7 @@ type wait struct {
 var waits = []func(*state) (wait, bool){lacksDevices, queueing, awaitsReplacement, awaitsPlacer, awaitsTry, awaitsGroup}
 
 // shapers complete each pod before it is made, in order.
-var shapers = []func(*state, framework.Member, *corev1.Pod){resumable, giveDevices, place, join, gather, avoid}
+var shapers = []func(*state, framework.Member, *corev1.Pod){resumable, signalled, giveDevices, place, join, gather, avoid}
 
 // ask finds what the job waits for before it makes pods, if anything.
 func (s *state) ask() *wait {

@@ -53,12 +53,15 @@ func Overlay(a *v1alpha1.Accelerator, ask Ask) podspec.Overlay {
 
 // Labels are those of a pod that asks for devices.
 func Labels(a *v1alpha1.Accelerator, namespace string) map[string]string {
-	labels := map[string]string{names.Accelerator: a.Name}
+	labels := map[string]string{names.Accelerator: a.Name, names.AcceleratorForm: Form(a)}
 	if Strict(a) {
 		labels[names.Profile] = Profile(namespace)
 	}
 	return labels
 }
+
+// Form tells apart what an Accelerator means before and after a change.
+func Form(a *v1alpha1.Accelerator) string { return names.Digest(encode(a.Spec)) }
 
 // ClaimTemplate is how the pods of a role claim devices of a DeviceClass, and its content in a word; nil where they do not.
 func ClaimTemplate(a *v1alpha1.Accelerator, count int32) (spec *resourcev1.ResourceClaimTemplateSpec, content string) {
@@ -75,11 +78,15 @@ func ClaimTemplate(a *v1alpha1.Accelerator, count int32) (spec *resourcev1.Resou
 	spec = &resourcev1.ResourceClaimTemplateSpec{Spec: resourcev1.ResourceClaimSpec{Devices: resourcev1.DeviceClaim{
 		Requests: []resourcev1.DeviceRequest{{Name: claim, Exactly: request}},
 	}}}
-	text, err := json.Marshal(spec)
+	return spec, encode(spec)
+}
+
+func encode(value any) string {
+	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err) // only of types that JSON cannot hold
 	}
-	return spec, string(text)
+	return string(text)
 }
 
 // Profile is the Profile of a namespace, which is the namespace itself as long as there are no Profiles.

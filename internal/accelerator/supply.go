@@ -190,22 +190,40 @@ func unhealthy(devices []corev1.ResourceHealth) int64 {
 	return count
 }
 
-// ClaimUses are what claims hold of devices.
-func ClaimUses(devices []Device, claims []resourcev1.ResourceClaim) []Use {
-	type id struct{ driver, pool, name string }
-	nodes := map[id]string{}
-	for _, d := range devices {
-		nodes[id{d.Driver, d.Pool, d.Name}] = d.Node
+// Holding is what a claim has been given.
+type Holding struct {
+	Namespace string
+	Devices   []DeviceID
+}
+
+// DeviceID tells a device of dynamic resource allocation from all others.
+type DeviceID struct{ Driver, Pool, Name string }
+
+// HoldingOf is what a claim has been given. Who only looks at a device, by admin access, does not hold it.
+func HoldingOf(claim *resourcev1.ResourceClaim) Holding {
+	h := Holding{Namespace: claim.Namespace}
+	if claim.Status.Allocation == nil {
+		return h
 	}
-	var found []Use
-	for i := range claims {
-		if claims[i].Status.Allocation == nil {
-			continue
+	for _, r := range claim.Status.Allocation.Devices.Results {
+		if r.AdminAccess == nil || !*r.AdminAccess {
+			h.Devices = append(h.Devices, DeviceID{r.Driver, r.Pool, r.Device})
 		}
-		for _, r := range claims[i].Status.Allocation.Devices.Results {
-			node, ours := nodes[id{r.Driver, r.Pool, r.Device}]
-			if ours && (r.AdminAccess == nil || !*r.AdminAccess) {
-				found = append(found, Use{Node: node, Namespace: claims[i].Namespace, Devices: 1})
+	}
+	return h
+}
+
+// ClaimUses are what claims hold of devices.
+func ClaimUses(devices []Device, claims []Holding) []Use {
+	nodes := make(map[DeviceID]string, len(devices))
+	for _, d := range devices {
+		nodes[DeviceID{d.Driver, d.Pool, d.Name}] = d.Node
+	}
+	found := make([]Use, 0, len(claims))
+	for _, claim := range claims {
+		for _, id := range claim.Devices {
+			if node, ours := nodes[id]; ours {
+				found = append(found, Use{Node: node, Namespace: claim.Namespace, Devices: 1})
 			}
 		}
 	}

@@ -99,7 +99,7 @@ func acceleratorObjects(all []v1alpha1.Accelerator) []runtime.Object {
 func (a *accelerators) table(all []v1alpha1.Accelerator) *table {
 	t := &table{header: []string{"NAME", "RESOURCE", "NODES", "CAPACITY", "ALLOCATABLE", "IN USE", "FREE", "LARGEST GANG", "UNHEALTHY"}}
 	if a.format == asWide {
-		t.header = append(t.header, "SHARING", "BY NAMESPACE", "UNHEALTHY NODES", "MESSAGE")
+		t.header = append(t.header, "SHARING", "BY NAMESPACE", "UNHEALTHY NODES", "CORDONED NODES", "MESSAGE")
 	}
 	for i := range all {
 		acc, st := &all[i], &all[i].Status
@@ -108,7 +108,7 @@ func (a *accelerators) table(all []v1alpha1.Accelerator) *table {
 			gangOf(st.LargestGang), number(st.Unhealthy),
 		}
 		if a.format == asWide {
-			row = append(row, modeOf(acc), usersOf(st.ByNamespace), unhealthyOf(st.UnhealthyNodes), messageOf(acc))
+			row = append(row, modeOf(acc), usersOf(st.ByNamespace), unhealthyOf(st.UnhealthyNodes), cordonedOf(st.CordonedNodes), messageOf(acc))
 		}
 		t.add(row...)
 	}
@@ -162,6 +162,14 @@ func unhealthyOf(nodes []v1alpha1.UnhealthyNode) string {
 	var parts []string
 	for _, n := range nodes {
 		parts = append(parts, fmt.Sprintf("%s=%d", n.Name, n.Devices))
+	}
+	return cmp.Or(strings.Join(parts, ","), nothing)
+}
+
+func cordonedOf(nodes []v1alpha1.CordonedNode) string {
+	var parts []string
+	for _, n := range nodes {
+		parts = append(parts, n.Name)
 	}
 	return cmp.Or(strings.Join(parts, ","), nothing)
 }

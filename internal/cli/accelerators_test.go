@@ -29,6 +29,7 @@ func counted() []client.Object {
 				LargestGang:    &v1alpha1.LargestGang{Devices: new(int32(10)), WholeNodes: new(int32(1)), DevicesPerNode: 8},
 				ByNamespace:    []v1alpha1.NamespaceUse{{Namespace: "team-a", InUse: 4, Nodes: 1}, {Namespace: "team-b", InUse: 1, Nodes: 1}},
 				UnhealthyNodes: []v1alpha1.UnhealthyNode{{Name: "n2", Devices: 1}},
+				CordonedNodes:  []v1alpha1.CordonedNode{{Name: "n3"}, {Name: "n4"}},
 			},
 		},
 		&v1alpha1.Accelerator{
@@ -47,7 +48,7 @@ new    class gpu.example.com   -       -          -             -        -      
 		t.Errorf("exit code %d (-want +got):\n%s", got.code, diff)
 	}
 	wide := call(t, counted(), nil, "acc", "-o", "wide").out
-	for _, part := range []string{"team-a=4,team-b=1", "n2=1", "Nodes have devices."} {
+	for _, part := range []string{"team-a=4,team-b=1", "n2=1", "n3,n4", "Nodes have devices."} {
 		if !strings.Contains(wide, part) {
 			t.Errorf("wide lacks %q:\n%s", part, wide)
 		}

@@ -163,6 +163,7 @@ var checks = []check{
 	{"gangs", false, gangs},
 	{"devices", false, countedDevices},
 	{"claims", false, claimedDevices},
+	{"cordoned", false, cordonedNodes},
 	{"scheduler", false, schedulerLimits},
 	{"policies", false, served("admissionregistration.k8s.io/v1", "mutatingadmissionpolicies", [3]string{
 		"what is added to pods by policy needs no webhook", "what is added to pods by policy needs a webhook",

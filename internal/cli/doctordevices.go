@@ -12,6 +12,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	controller "github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // served is a check for an API that is there or not: it says what it means when it is, what when it is not, and the remedy.
@@ -95,6 +99,37 @@ func listing(all []string) string {
 		return strings.Join(all, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(all[:most], ", "), len(all)-most)
+}
+
+// cordonedNodes finds the nodes that Millrace has cordoned, and those of them that nobody will uncordon.
+func cordonedNodes(ctx context.Context, p patient) ([]finding, error) {
+	var nodes corev1.NodeList
+	var accelerators v1alpha1.AcceleratorList
+	if _, err := p.get(ctx, "/api/v1/nodes", &nodes); err != nil {
+		return nil, err
+	}
+	if _, err := p.get(ctx, "/apis/"+v1alpha1.GroupVersion.String()+"/accelerators", &accelerators); err != nil {
+		return nil, err
+	}
+	var found []finding
+	for i := range nodes.Items {
+		n := &nodes.Items[i]
+		m := controller.MarkOf(n)
+		if m == nil || m.Released || !n.Spec.Unschedulable {
+			continue
+		}
+		f := finding{Status: warn, Found: fmt.Sprintf("%s was cordoned by Millrace for Accelerator %s: %s", n.Name, m.Accelerator, m.Evidence)}
+		f.Means, f.Fix = "it takes no new pods until it is healthy again", "mend the node; to use it as it is: kubectl uncordon "+n.Name
+		if len(accelerators.Items) == 0 {
+			f.Means = "there is no Accelerator, so that nobody uncordons it when it is healthy again"
+			f.Fix = fmt.Sprintf("when it is: kubectl uncordon %s && kubectl annotate node %s %s-", n.Name, n.Name, names.Cordoned)
+		}
+		found = append(found, f)
+	}
+	if len(found) == 0 {
+		return []finding{{Status: fine, Found: "Millrace has cordoned no node"}}, nil
+	}
+	return found, nil
 }
 
 // claimedDevices counts the devices of dynamic resource allocation.

@@ -20,6 +20,7 @@ import (
 	"github.com/millrace-ml/millrace/controllers/accelerator"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/health"
 )
 
 type ownerReference = metav1.OwnerReference
@@ -51,7 +52,7 @@ type child struct {
 func planners(in *paper) map[schema.GroupVersionKind]planner {
 	return map[schema.GroupVersionKind]planner{
 		v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(in, trainingjob.Kind(in), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
-		v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(in, accelerator.Kind(in), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }),
+		v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(in, accelerator.Kind(in, health.Default()), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }),
 	}
 }
 

@@ -95,6 +95,9 @@ func TestRefused(t *testing.T) {
 		"a pattern of that condition":   {"healing: {conditions: [\"*Ready\", \"*\"]}", []string{"healing.conditions[0]", "healing.conditions[1]", "notReadyAfter"}},
 		"a condition's odd status":      {"healing: {conditions: [A=No]}", []string{"healing.conditions[0]", "=False"}},
 		"a bad pattern of a taint":      {"healing: {taints: [\"a[\"]}", []string{"healing.taints[0]", "example.com"}},
+		"cordoning now and then":        {"healing: {cordon: Maybe}", []string{"healing.cordon", "Never", "Allow"}},
+		"cordoning without healing":     {"healing: {cordon: Allow, enabled: false}", []string{"healing.cordon", "enabled"}},
+		"cordoning no node":             {"healing: {maxCordonedPercent: 0}", []string{"healing.maxCordonedPercent", "1 to 100"}},
 		"no patience with a kubelet":    {"healing: {notReadyAfter: 0s}", []string{"healing.notReadyAfter"}},
 	} {
 		t.Run(name, func(t *testing.T) {

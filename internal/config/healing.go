@@ -28,13 +28,24 @@ type Healing struct {
 	// AvoidFor is how long devices that were unhealthy and pods that were turned away are held against a node: one device makes other
 	// nodes preferred, two, or three pods turned away, make the node avoided.
 	AvoidFor metav1.Duration `json:"avoidFor"`
+	// Cordon is Never or Allow: whether nodes of Accelerators that are bad by conditions, or by what several pods saw, are cordoned.
+	Cordon string `json:"cordon"`
+	// MaxCordonedPercent is how many of the nodes of an Accelerator may be cordoned, by whomever, for Millrace to cordon one more.
+	MaxCordonedPercent int32 `json:"maxCordonedPercent"`
 }
+
+// The values of Cordon.
+const (
+	cordonNever = "Never"
+	cordonAllow = "Allow"
+)
 
 func defaultHealing() Healing {
 	p := health.Default()
 	return Healing{
 		Enabled: true, Conditions: p.Conditions, Taints: p.Taints,
 		NotReadyAfter: metav1.Duration{Duration: p.NotReadyAfter}, AvoidFor: metav1.Duration{Duration: p.AvoidFor},
+		Cordon: cordonNever, MaxCordonedPercent: p.MaxCordonedPercent,
 	}
 }
 
@@ -42,6 +53,7 @@ func defaultHealing() Healing {
 func (h Healing) Policy() health.Policy {
 	return health.Policy{
 		Off: !h.Enabled, Conditions: h.Conditions, Taints: h.Taints, NotReadyAfter: h.NotReadyAfter.Duration, AvoidFor: h.AvoidFor.Duration,
+		Cordon: h.Cordon == cordonAllow, MaxCordonedPercent: h.MaxCordonedPercent,
 	}
 }
 
@@ -62,5 +74,17 @@ func (h Healing) validate(at *field.Path) field.ErrorList {
 		}
 	}
 	all = append(all, positive(at.Child("notReadyAfter"), h.NotReadyAfter)...)
-	return append(all, positive(at.Child("avoidFor"), h.AvoidFor)...)
+	all = append(all, positive(at.Child("avoidFor"), h.AvoidFor)...)
+	return append(all, h.validateCordon(at)...)
+}
+
+func (h Healing) validateCordon(at *field.Path) field.ErrorList {
+	all := oneOf(at.Child("cordon"), h.Cordon, cordonNever, cordonAllow)
+	if h.Cordon == cordonAllow && !h.Enabled {
+		all = append(all, field.Invalid(at.Child("cordon"), h.Cordon, "needs enabled: true, without which no node is bad"))
+	}
+	if h.MaxCordonedPercent < 1 || h.MaxCordonedPercent > 100 {
+		all = append(all, field.Invalid(at.Child("maxCordonedPercent"), h.MaxCordonedPercent, "must be from 1 to 100"))
+	}
+	return all
 }

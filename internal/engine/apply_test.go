@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -177,7 +176,7 @@ func read[O client.Object](b *bench, name string, into O) O {
 
 // A kind without the status subresource gets a new generation with each status its own controller writes.
 func TestAStatusIsNoDriftOfAnotherProjectsObject(t *testing.T) {
-	group := objectOf(widgetKind).(*unstructured.Unstructured)
+	group := Blank(widgetKind)
 	group.Object["spec"] = map[string]any{"minMember": int64(2)}
 	group.SetGeneration(1)
 	told := group.DeepCopy()

@@ -267,7 +267,8 @@ func (o *Optional) there(kind schema.GroupVersionKind) (bool, error) {
 	return false, nil
 }
 
-func objectOf(kind schema.GroupVersionKind) client.Object {
+// Blank is an empty object of a kind that is unstructured.
+func Blank(kind schema.GroupVersionKind) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(kind)
 	return u
@@ -277,10 +278,10 @@ func objectOf(kind schema.GroupVersionKind) client.Object {
 func (o *Optional) start(ctx context.Context, kind schema.GroupVersionKind) error {
 	ctx, cancel := context.WithTimeout(ctx, syncs)
 	defer cancel()
-	informer, err := o.cache.GetInformer(ctx, objectOf(kind))
+	informer, err := o.cache.GetInformer(ctx, Blank(kind))
 	if err != nil {
 		// An informer that cannot list must not go on trying.
-		return errors.Join(fmt.Errorf("watching %s: %w", kind, err), o.cache.RemoveInformer(ctx, objectOf(kind)))
+		return errors.Join(fmt.Errorf("watching %s: %w", kind, err), o.cache.RemoveInformer(ctx, Blank(kind)))
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -301,7 +302,7 @@ func (o *Optional) stop(ctx context.Context, kind schema.GroupVersionKind) error
 	k := o.kinds[kind]
 	k.served = false
 	k.wake()
-	return o.cache.RemoveInformer(ctx, objectOf(kind))
+	return o.cache.RemoveInformer(ctx, Blank(kind))
 }
 
 // wake lets every object that depends on the kind be looked at again. It does so apart: whoever lists them may ask Serves.
@@ -349,7 +350,7 @@ func (p *pending) Start(ctx context.Context, queue workqueue.TypedRateLimitingIn
 	if !k.served {
 		return nil
 	}
-	informer, err := o.cache.GetInformer(ctx, objectOf(p.kind))
+	informer, err := o.cache.GetInformer(ctx, Blank(p.kind))
 	if err != nil {
 		return fmt.Errorf("watching %s: %w", p.kind, err)
 	}

@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -82,19 +81,19 @@ func TestOptionalKindAppearsVanishesAndReappears(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if err := optional.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "w"}, objectOf(widgetKind)); !meta.IsNoMatchError(err) {
+		if err := optional.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "w"}, Blank(widgetKind)); !meta.IsNoMatchError(err) {
 			t.Fatalf("reading a kind that is not there = %v, want no match", err)
 		}
 		definition := widgets()
 		must(t, admin.Create(ctx, definition))
 		eventually(t, "the kind appears", func(context.Context) (bool, error) { return optional.Serves(widgetKind), nil })
 		next("everyone")
-		widget := objectOf(widgetKind).(*unstructured.Unstructured)
+		widget := Blank(widgetKind)
 		widget.SetNamespace(namespace)
 		widget.SetName("w")
 		must(t, admin.Create(ctx, widget))
 		next("w")
-		must(t, optional.Get(ctx, client.ObjectKeyFromObject(widget), objectOf(widgetKind)))
+		must(t, optional.Get(ctx, client.ObjectKeyFromObject(widget), Blank(widgetKind)))
 		must(t, admin.Delete(ctx, widget))
 		next("w")
 		must(t, admin.Delete(ctx, definition))

@@ -57,6 +57,9 @@ type Policy struct {
 	NotReadyAfter time.Duration
 	// AvoidFor is how long what was seen on pods, which are gone then, is held against a node.
 	AvoidFor time.Duration
+	// Cordon is true where bad nodes may be cordoned, and MaxCordonedPercent how many of the nodes of an Accelerator: from 1 to 100.
+	Cordon             bool
+	MaxCordonedPercent int32
 }
 
 // Default is the policy of a manager that is not told otherwise: what node-problem-detector calls permanent, what the GPU monitors
@@ -71,6 +74,8 @@ func Default() Policy {
 		Taints:        []string{corev1.TaintNodeOutOfService, "AggregatedNodeHealth"},
 		NotReadyAfter: 30 * time.Second,
 		AvoidFor:      30 * time.Minute,
+
+		MaxCordonedPercent: 10,
 	}
 }
 

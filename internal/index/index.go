@@ -26,6 +26,9 @@ const JobNode = "spec.nodeName"
 // JudgedNode indexes TrainingJobs by the nodes they have something against.
 const JudgedNode = "status.nodes.name"
 
+// AnyNode is the value of JudgedNode of jobs that have something against any node.
+const AnyNode = "*"
+
 // UnwellNode indexes nodes that are not healthy. What that is the manager's configuration says, so that its user declares it.
 const UnwellNode = "unwell"
 
@@ -115,6 +118,9 @@ func judgedNodes(o client.Object) []string {
 	var all []string
 	for _, n := range job.Status.Nodes {
 		all = append(all, n.Name)
+	}
+	if len(all) > 0 {
+		all = append(all, AnyNode)
 	}
 	return all
 }

@@ -32,6 +32,8 @@ const (
 	Attempt = "millrace.dev/attempt"
 	// Accelerator is the label with the name of the Accelerator a pod asked for.
 	Accelerator = "millrace.dev/accelerator"
+	// AcceleratorForm is the label of the same pod with a digest of what the Accelerator meant when the pod was made.
+	AcceleratorForm = "millrace.dev/accelerator-form"
 	// Profile is the label with the Profile of a pod that shares a device.
 	Profile = "millrace.dev/profile"
 
@@ -44,6 +46,8 @@ const (
 	// Avoids is the annotation of a pod with the nodes it was kept away from because they were judged bad, and of a Workload with those
 	// that its pods are to be kept away from.
 	Avoids = "millrace.dev/avoids"
+	// Cordoned is the annotation of a node that Millrace has cordoned, with the Accelerator it was done for, why and since when, in JSON.
+	Cordoned = "millrace.dev/cordoned"
 	// Asks is the annotation of a Workload with a digest of what its pods ask for.
 	Asks = "millrace.dev/asks"
 
@@ -69,7 +73,7 @@ func Config(owner string) string { return Short(owner + "-config") }
 // Claims is the name of the ResourceClaimTemplate for the pods of a role. It tells what is asked for: a template cannot change, and
 // pods that are made later may ask for something else.
 func Claims(owner, role, content string) string {
-	return Short(owner + "-" + Lower(role) + "-" + digest(content))
+	return Short(owner + "-" + Lower(role) + "-" + Digest(content))
 }
 
 // Workload is the name of the Kueue Workload that stands for a job.
@@ -89,11 +93,12 @@ func Short(name string) string {
 	if len(name) <= labelLength {
 		return name
 	}
-	tail := "-" + digest(name)
+	tail := "-" + Digest(name)
 	return strings.TrimRight(name[:labelLength-len(tail)], "-.") + tail
 }
 
-func digest(text string) string {
+// Digest tells texts apart in a few letters.
+func Digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:4])
 }

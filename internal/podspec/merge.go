@@ -102,13 +102,7 @@ func mergeNodeAffinity(spec *corev1.PodSpec, add []corev1.NodeSelectorTerm) {
 	if len(add) == 0 {
 		return
 	}
-	if spec.Affinity == nil {
-		spec.Affinity = &corev1.Affinity{}
-	}
-	if spec.Affinity.NodeAffinity == nil {
-		spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
-	}
-	nodes := spec.Affinity.NodeAffinity
+	nodes := NodeAffinity(spec)
 	if nodes.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		nodes.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{NodeSelectorTerms: slices.Clone(add)}
 		return
@@ -148,13 +142,7 @@ func mergeAntiAffinity(spec *corev1.PodSpec, add []corev1.PodAffinityTerm) {
 	if len(add) == 0 {
 		return
 	}
-	if spec.Affinity == nil {
-		spec.Affinity = &corev1.Affinity{}
-	}
-	if spec.Affinity.PodAntiAffinity == nil {
-		spec.Affinity.PodAntiAffinity = &corev1.PodAntiAffinity{}
-	}
-	terms := &spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	terms := &fill(&fill(&spec.Affinity).PodAntiAffinity).RequiredDuringSchedulingIgnoredDuringExecution
 	for _, t := range add {
 		if !slices.ContainsFunc(*terms, func(have corev1.PodAffinityTerm) bool { return equality.Semantic.DeepEqual(have, t) }) {
 			*terms = append(*terms, t)

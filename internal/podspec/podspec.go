@@ -98,3 +98,20 @@ func ExplainTermination(spec *corev1.PodSpec) {
 		}
 	}
 }
+
+// NodeAffinity is the node affinity of a pod, which is made where there is none.
+func NodeAffinity(spec *corev1.PodSpec) *corev1.NodeAffinity {
+	return fill(&fill(&spec.Affinity).NodeAffinity)
+}
+
+// PodAffinity is the pod affinity of a pod, which is made where there is none.
+func PodAffinity(spec *corev1.PodSpec) *corev1.PodAffinity {
+	return fill(&fill(&spec.Affinity).PodAffinity)
+}
+
+func fill[T any](at **T) *T {
+	if *at == nil {
+		*at = new(T)
+	}
+	return *at
+}

@@ -204,3 +204,25 @@ func find(t *testing.T, kind, name string, into any) {
 	}
 	t.Fatalf("install.yaml has no %s %s", kind, name)
 }
+
+// The permission to cordon is apart, and is for nothing else.
+func TestComponentCordonLetsTheManagerPatchNodes(t *testing.T) {
+	text, err := os.ReadFile("../../config/components/cordon/role.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	role, binding, _ := strings.Cut(string(text), "---\n")
+	var may rbacv1.ClusterRole
+	var whom, manager rbacv1.ClusterRoleBinding
+	if err := errors.Join(yaml.Unmarshal([]byte(role), &may), yaml.Unmarshal([]byte(binding), &whom)); err != nil {
+		t.Fatal(err)
+	}
+	want := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"patch"}}}
+	if diff := cmp.Diff(want, may.Rules); diff != "" {
+		t.Errorf("the role (-want +got):\n%s", diff)
+	}
+	find(t, "ClusterRoleBinding", "millrace-manager", &manager)
+	if diff := cmp.Diff(manager.Subjects, whom.Subjects); diff != "" || whom.RoleRef.Name != may.Name {
+		t.Errorf("the binding is to %s (-the manager's +got):\n%s", whom.RoleRef.Name, diff)
+	}
+}
