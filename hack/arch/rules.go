@@ -15,7 +15,7 @@ var product = []string{"api", "cmd", "config", "controllers", "internal"}
 var pure = []string{
 	"internal/accelerator", "internal/checkpoint", "internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/gang",
 	"internal/health", "internal/kueue", "internal/names", "internal/observe",
-	"internal/podspec", "internal/serving", "internal/suggest",
+	"internal/poddefault", "internal/podspec", "internal/profile", "internal/serving", "internal/suggest",
 }
 
 // pureFiles are the thinking half of a controller.
