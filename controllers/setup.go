@@ -22,6 +22,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/controllers/poddefault"
 	"github.com/millrace-ml/millrace/controllers/profile"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
@@ -50,6 +51,9 @@ var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 		return accelerator.Setup(mgr, deps, o.MaxConcurrentReconciles)
 	},
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		return poddefault.Setup(mgr, deps, o.MaxConcurrentReconciles)
+	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
 		return profile.Setup(mgr, deps, profile.Options{Concurrency: o.MaxConcurrentReconciles, Settings: o.Profiles})
 	},
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
@@ -62,7 +66,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	optional, err := engine.NewOptional(mgr, slices.Concat(accelerator.Optional, profile.Optional, trainingjob.Optional)...)
+	optional, err := engine.NewOptional(mgr, slices.Concat(accelerator.Optional, poddefault.Optional, profile.Optional, trainingjob.Optional)...)
 	if err != nil {
 		return err
 	}

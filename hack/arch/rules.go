@@ -20,7 +20,7 @@ var pure = []string{
 
 // pureFiles are the thinking half of a controller.
 var pureFiles = []string{
-	"accelerator.go", "accept.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "heal.go", "indexes.go", "plan.go", "pods.go",
+	"accelerator.go", "accept.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "heal.go", "indexes.go", "plan.go", "poddefaults.go", "pods.go",
 	"policy.go", "progress.go", "queue.go", "queuewords.go", "refuse.go", "remote.go", "restarts.go", "status.go", "topology.go", "waits.go", "world.go",
 }
 

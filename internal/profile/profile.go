@@ -65,7 +65,9 @@ func Grants(p *v1alpha1.Profile, now time.Time) []Grant {
 	return all
 }
 
-func over(m v1alpha1.Member, now time.Time) bool { return m.Expires != nil && !now.Before(m.Expires.Time) }
+func over(m v1alpha1.Member, now time.Time) bool {
+	return m.Expires != nil && !now.Before(m.Expires.Time)
+}
 
 // Expired names the members whose time is over, sorted.
 func Expired(p *v1alpha1.Profile, now time.Time) []string {
