@@ -4,6 +4,8 @@
 // Package controllers lists the kinds Millrace runs. Who owns what:
 //
 //	Accelerator   nothing
+//	PodDefault    nothing
+//	Profile       its namespace, and in it access, limits and policies
 //	TrainingJob   pods, one headless Service; ssh keys and hosts, claims of devices, where they are asked for
 //
 // Each kind is a package of its own that imports no other kind: kinds meet through the API only.

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,12 +22,15 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/controllers/poddefault"
+	"github.com/millrace-ml/millrace/controllers/profile"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
+	tenants "github.com/millrace-ml/millrace/internal/profile"
 )
 
 // Options are settings of all controllers.
@@ -36,12 +41,20 @@ type Options struct {
 	Gangs gang.Settings
 	// Healing is what nodes are judged by.
 	Healing health.Policy
+	// Profiles are settings of all Profiles.
+	Profiles tenants.Settings
 }
 
 // kinds is the list of everything Millrace runs.
 var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
 		return accelerator.Setup(mgr, deps, accelerator.Options{Concurrency: o.MaxConcurrentReconciles, Healing: o.Healing})
+	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		return poddefault.Setup(mgr, deps, o.MaxConcurrentReconciles)
+	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		return profile.Setup(mgr, deps, profile.Options{Concurrency: o.MaxConcurrentReconciles, Settings: o.Profiles})
 	},
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
 		return trainingjob.Setup(mgr, deps, trainingjob.Options{Concurrency: o.MaxConcurrentReconciles, Gangs: o.Gangs, Healing: o.Healing})
@@ -53,7 +66,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	optional, err := engine.NewOptional(mgr, slices.Concat(accelerator.Optional, trainingjob.Optional)...)
+	optional, err := engine.NewOptional(mgr, slices.Concat(accelerator.Optional, poddefault.Optional, profile.Optional, trainingjob.Optional)...)
 	if err != nil {
 		return err
 	}
@@ -80,19 +93,24 @@ func Scheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// CacheOptions keep the cache small: pods and nodes without what no plan reads, Services and ConfigMaps that are ours only, and of
+// CacheOptions keep the cache small: pods and nodes without what no plan reads, what Profiles and jobs have only where it is ours, and of
 // the events of the cluster those of volumes that cannot be mounted, which nothing else tells.
 func CacheOptions() cache.Options {
 	strings := newPool()
 	own := labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:           {Transform: strings.pod},
-			&v1alpha1.TrainingJob{}: {Transform: strings.job},
-			&corev1.Node{}:          {Transform: stripNode},
-			&corev1.Service{}:       {Label: own},
-			&corev1.ConfigMap{}:     {Label: own},
-			&corev1.Event{}:         {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
+			&corev1.Pod{}:                 {Transform: strings.pod},
+			&v1alpha1.TrainingJob{}:       {Transform: strings.job},
+			&corev1.Node{}:                {Transform: stripNode},
+			&corev1.Service{}:             {Label: own},
+			&corev1.ConfigMap{}:           {Label: own},
+			&corev1.ServiceAccount{}:      {Label: own},
+			&corev1.ResourceQuota{}:       {Label: own},
+			&corev1.LimitRange{}:          {Label: own},
+			&rbacv1.RoleBinding{}:         {Label: own},
+			&networkingv1.NetworkPolicy{}: {Label: own},
+			&corev1.Event{}:               {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
 		},
 		DefaultTransform: stripOther,
 	}

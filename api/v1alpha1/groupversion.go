@@ -20,6 +20,8 @@ func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&TrainingJob{}, &TrainingJobList{},
 		&Accelerator{}, &AcceleratorList{},
+		&Profile{}, &ProfileList{},
+		&PodDefault{}, &PodDefaultList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -87,7 +87,7 @@ func newManager(ctx context.Context, rc *rest.Config, cfg config.Config) (ctrl.M
 	if err := mgr.AddReadyzCheck("caches", synced(mgr.GetCache())); err != nil {
 		return nil, fmt.Errorf("adding the readiness check: %w", err)
 	}
-	return mgr, controllers.Setup(ctx, mgr, controllers.Options{Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy()})
+	return mgr, controllers.Setup(ctx, mgr, controllers.Options{Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings()})
 }
 
 // synced is ready once the caches are filled. A standby is ready too: its caches are.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/envtest"
+	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
 )
 
@@ -341,7 +342,7 @@ func TestATopologyThatTheSchedulerKnowsIsAskedOfIt(t *testing.T) {
 			server.InstallCRDs(t, tc.crds)
 			row, _ := gang.Find(tc.by)
 			b := newBenchOn(t, server, []schema.GroupVersionKind{row.Kind, row.Fabric})
-			fabric := objectOf(row.Fabric)
+			fabric := engine.Blank(row.Fabric)
 			fabric.SetName("by-rack")
 			fabric.Object["spec"] = tc.fabric
 			if err := b.Create(t.Context(), fabric); err != nil && !apierrors.IsAlreadyExists(err) {

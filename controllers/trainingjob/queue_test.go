@@ -285,7 +285,7 @@ func TestAWaitingJobTellsItsPlaceAndSendsNothingWhileItStays(t *testing.T) {
 	b := newQueueBench(t)
 	b.quiet()
 	foreign := func(name string) *unstructured.Unstructured {
-		u := objectOf(kueue.WorkloadKind)
+		u := engine.Blank(kueue.WorkloadKind)
 		u.SetNamespace(b.namespace)
 		u.SetName(name)
 		u.Object["spec"] = map[string]any{
