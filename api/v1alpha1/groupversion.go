@@ -20,6 +20,9 @@ func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&TrainingJob{}, &TrainingJobList{},
 		&Accelerator{}, &AcceleratorList{},
+		&Experiment{}, &ExperimentList{},
+		&Suggestion{}, &SuggestionList{},
+		&Trial{}, &TrialList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
