@@ -32,6 +32,10 @@ const (
 	Attempt = "millrace.dev/attempt"
 	// Accelerator is the label with the name of the Accelerator a pod asked for.
 	Accelerator = "millrace.dev/accelerator"
+	// Experiment is the label with the name of the Experiment that an object is part of.
+	Experiment = "millrace.dev/experiment"
+	// Trial is the label with the name of the Trial that a job and its pods belong to.
+	Trial = "millrace.dev/trial"
 	// Profile is the label with the Profile of a pod that shares a device.
 	Profile = "millrace.dev/profile"
 
@@ -70,6 +74,14 @@ func Config(owner string) string { return Short(owner + "-config") }
 // pods that are made later may ask for something else.
 func Claims(owner, role, content string) string {
 	return Short(owner + "-" + Lower(role) + "-" + digest(content))
+}
+
+// TrialOf is the name of the Trial of an index of an Experiment, whose name is short enough.
+func TrialOf(experiment string, index int) string { return experiment + "-" + strconv.Itoa(index) }
+
+// Record is the name of the ConfigMap with a page of an Experiment's older trials.
+func Record(experiment string, page int) string {
+	return experiment + "-trials-" + strconv.Itoa(page)
 }
 
 // Workload is the name of the Kueue Workload that stands for a job.
