@@ -36,6 +36,18 @@ var algorithms = []Algorithm{
 		faults:   gridFaults,
 		next:     grid,
 	},
+	{
+		Name: "TPE", Aliases: []string{"tpe"},
+		Doc:      "models each parameter of the good and of the bad trials by itself, and draws what is likelier among the good",
+		Settings: tpeSettings,
+		next:     tpe(false),
+	},
+	{
+		Name: "MultivariateTPE", Aliases: []string{"multivariate-tpe"},
+		Doc:      "is TPE with joint densities of the parameters that exist together",
+		Settings: tpeSettings,
+		next:     tpe(true),
+	},
 }
 
 // Algorithms is every algorithm there is, in the order of the documentation.

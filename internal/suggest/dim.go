@@ -106,6 +106,18 @@ func (d *dim) centre(k int) float64 {
 	return d.scale.unit(d.Min + float64(k)*d.Step)
 }
 
+// cell is the interval of coordinates that are value number k of a finite dimension.
+func (d *dim) cell(k int) (lo, hi float64) {
+	if d.words != nil {
+		return float64(k) / float64(d.levels), float64(k+1) / float64(d.levels)
+	}
+	if d.levels == 1 {
+		return 0, 1
+	}
+	v := d.Min + float64(k)*d.Step
+	return d.scale.unit(v - d.Step/2), d.scale.unit(v + d.Step/2)
+}
+
 // unit is the coordinate of a value; false for one that is not of the parameter.
 func (d *dim) unit(value string) (float64, bool) {
 	if d.words != nil {

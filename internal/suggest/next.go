@@ -31,7 +31,7 @@ func Next(p Problem, trials []Trial, n int, cancelled func() bool) (Answer, erro
 		return Answer{}, fmt.Errorf("the search has faults: %s", strings.Join(texts(faults), "; "))
 	}
 	a, _ := Find(p.Algorithm)
-	s := newSearch(p, newSettings(a, p.Settings), trials)
+	s := newSearch(p, newSettings(a.Settings, p.Settings), trials)
 	if cancelled != nil {
 		s.cancelled = cancelled
 	}

@@ -100,12 +100,12 @@ var kindFaults = map[Kind]func(s Setting, value string) string{
 	},
 }
 
-// settings are a problem's settings with the defaults of its algorithm.
+// settings are what a user said, and the defaults of the rest.
 type settings map[string]string
 
-func newSettings(a Algorithm, given map[string]string) settings {
+func newSettings(rows []Setting, given map[string]string) settings {
 	s := settings{}
-	for _, row := range a.Settings {
+	for _, row := range rows {
 		s[row.Name] = row.Default
 		for _, name := range append(slices.Clone(row.Aliases), row.Name) {
 			if value, ok := given[name]; ok {

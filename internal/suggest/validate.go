@@ -55,9 +55,9 @@ func check(p Problem) []Fault {
 		known := names(algorithms, func(a Algorithm) string { return a.Name })
 		return append(faults, Fault{"algorithm", fmt.Sprintf("there is no algorithm %q: use one of %s", p.Algorithm, known)})
 	}
-	faults = append(faults, settingFaults(a, p.Settings)...)
+	faults = append(faults, settingFaults(a.Name, a.Settings, p.Settings)...)
 	if len(faults) == 0 && a.faults != nil {
-		faults = a.faults(p, newSettings(a, p.Settings))
+		faults = a.faults(p, newSettings(a.Settings, p.Settings))
 	}
 	return faults
 }
@@ -75,19 +75,20 @@ func objectiveFaults(p Problem) []Fault {
 	return faults
 }
 
-func settingFaults(a Algorithm, given map[string]string) []Fault {
+// settingFaults finds settings that the owner of the rows does not have, and values that they do not take.
+func settingFaults(owner string, rows []Setting, given map[string]string) []Fault {
 	var faults []Fault
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		path := "settings[" + name + "]"
-		i := slices.IndexFunc(a.Settings, func(s Setting) bool { return s.called(name) })
+		i := slices.IndexFunc(rows, func(s Setting) bool { return s.called(name) })
 		if i < 0 {
-			faults = append(faults, Fault{path, unknownSetting(a)})
+			faults = append(faults, Fault{path, unknownSetting(owner, rows)})
 			continue
 		}
-		if wrong := a.Settings[i].fault(given[name]); wrong != "" {
+		if wrong := rows[i].fault(given[name]); wrong != "" {
 			faults = append(faults, Fault{path, wrong})
 		}
-		for _, other := range a.Settings[i].Aliases {
+		for _, other := range rows[i].Aliases {
 			if _, both := given[other]; both && other != name {
 				faults = append(faults, Fault{path, "is the same setting as " + other + ": keep one"})
 			}
@@ -96,11 +97,11 @@ func settingFaults(a Algorithm, given map[string]string) []Fault {
 	return faults
 }
 
-func unknownSetting(a Algorithm) string {
-	if len(a.Settings) == 0 {
-		return "unknown: " + a.Name + " has no settings"
+func unknownSetting(owner string, rows []Setting) string {
+	if len(rows) == 0 {
+		return "unknown: " + owner + " has no settings"
 	}
-	return "unknown: " + a.Name + " has " + names(a.Settings, func(s Setting) string { return s.Name })
+	return "unknown: " + owner + " has " + names(rows, func(s Setting) string { return s.Name })
 }
 
 // conditionFaults finds conditions that name no parameter, no value of it, or themselves.
