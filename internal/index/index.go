@@ -17,7 +17,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/accelerator"
 )
 
-// OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
+// OwnerUID indexes pods, trials and ConfigMaps by the UID of their controller, so that looking at one owner costs nothing for what others have.
 const OwnerUID = "metadata.ownerReferences.controller.uid"
 
 // JobNode indexes the pods of TrainingJobs by their node; pods of others, of which a cluster may have many more, are not in it.
@@ -54,6 +54,8 @@ var indexes = []struct {
 	values client.IndexerFunc
 }{
 	{&corev1.Pod{}, OwnerUID, ownerUID},
+	{&v1alpha1.Trial{}, OwnerUID, ownerUID},
+	{&corev1.ConfigMap{}, OwnerUID, ownerUID},
 	{&corev1.Pod{}, JobNode, jobNode},
 	{&v1alpha1.TrainingJob{}, JudgedNode, judgedNodes},
 	{&corev1.Event{}, InvolvedUID, involvedUID},
