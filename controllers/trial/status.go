@@ -32,6 +32,9 @@ func Report(t *v1alpha1.Trial, w World, now time.Time) {
 	if d.phase == v1alpha1.PhaseRunning && t.Status.StartTime == nil {
 		t.Status.StartTime = stamp(now)
 	}
+	if d.reason == v1alpha1.ReasonJobDeleted {
+		t.Status.Job = nil
+	}
 	if d.over {
 		t.Status.CompletionTime = stamp(d.ended)
 		t.Status.Metrics, t.Status.Curve = d.values, curveOf(t, w)
