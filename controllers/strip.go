@@ -19,7 +19,8 @@ import (
 func stripPod(p *corev1.Pod) {
 	p.ManagedFields = nil
 	for key := range p.Labels {
-		if !strings.HasPrefix(key, v1alpha1.Group+"/") {
+		// Which pod of a trial is measured its user may say by any label.
+		if !strings.HasPrefix(key, v1alpha1.Group+"/") && p.Labels[names.Trial] == "" {
 			delete(p.Labels, key)
 		}
 	}

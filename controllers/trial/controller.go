@@ -16,6 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -41,6 +44,7 @@ type Outside struct {
 // Setup adds the kind to a manager.
 func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int, outside Outside) error {
 	watches := func(b *builder.Builder) *builder.Builder {
+		b = b.Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(trialOf), builder.WithPredicates(predicate.NewPredicateFuncs(isOfTrial)))
 		for _, news := range outside.News {
 			b = b.WatchesRawSource(news)
 		}
@@ -48,6 +52,13 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int, outside Outside)
 	}
 	return engine.Register(mgr, engine.New(Name, Kind(outside), deps), watches, controller.Options{MaxConcurrentReconciles: concurrency})
 }
+
+// trialOf is the Trial that a pod belongs to.
+func trialOf(_ context.Context, o client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: o.GetLabels()[names.Trial]}}}
+}
+
+func isOfTrial(o client.Object) bool { return o.GetLabels()[names.Trial] != "" }
 
 // Kind is the Trial as the engine runs it.
 func Kind(outside Outside) engine.Kind[*v1alpha1.Trial, World] {
@@ -99,31 +110,29 @@ func (o observer) observe(ctx context.Context, c client.Reader, t *v1alpha1.Tria
 	if err != nil {
 		return w, fmt.Errorf("reading the job: %w", err)
 	}
-	o.measure(t, &w)
-	return w, o.cause(ctx, c, t, &w)
+	return w, o.look(ctx, c, t, &w)
 }
 
-// measure has the trial measured while it has a job of its own, and reads what is known.
-func (o observer) measure(t *v1alpha1.Trial, w *World) {
-	if o.Meter == nil || !engine.Owned(w.Job, t.UID) {
-		return
-	}
-	row, _ := trialjob.Find(w.Job.GroupVersionKind())
-	state := trialjob.Judge(t.Spec.Template, w.Job).State
-	o.Meter.Follow(trialjob.TargetOf(t, row, state == trialjob.Succeeded || state == trialjob.Failed))
-	w.Measured, _ = o.Meter.Measured(t.UID)
-}
-
-// cause finds the pod by which the job failed. Jobs of jobs have pods that are found by their label.
-func (o observer) cause(ctx context.Context, c client.Reader, t *v1alpha1.Trial, w *World) error {
-	if trialjob.Judge(t.Spec.Template, w.Job).State != trialjob.Failed {
+// look reads the pods of a job of the trial's own, has them measured, and finds the one by which the job failed.
+func (o observer) look(ctx context.Context, c client.Reader, t *v1alpha1.Trial, w *World) error {
+	if !engine.Owned(w.Job, t.UID) {
 		return nil
 	}
 	var pods corev1.PodList
-	err := c.List(ctx, &pods, client.InNamespace(t.Namespace), client.MatchingFields{index.OwnerUID: string(w.Job.GetUID())})
-	if err == nil && len(pods.Items) == 0 {
-		err = c.List(ctx, &pods, client.InNamespace(t.Namespace), client.MatchingLabels{names.Trial: t.Name})
+	if err := c.List(ctx, &pods, client.InNamespace(t.Namespace), client.MatchingFields{index.Trial: t.Name}); err != nil {
+		return fmt.Errorf("reading pods: %w", err)
 	}
-	w.Cause = causeOf(pods.Items)
-	return err
+	row, _ := trialjob.Find(w.Job.GroupVersionKind())
+	state := trialjob.Judge(t.Spec.Template, w.Job).State
+	if state == trialjob.Failed {
+		w.Cause = causeOf(pods.Items)
+	}
+	if o.Meter == nil {
+		return nil
+	}
+	target := trialjob.TargetOf(t, row, state == trialjob.Succeeded || state == trialjob.Failed)
+	target.Pods = pods.Items
+	o.Meter.Follow(target)
+	w.Measured, _ = o.Meter.Measured(t.UID)
+	return nil
 }

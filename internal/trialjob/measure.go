@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -40,9 +41,11 @@ type Target struct {
 	// Metrics are the names of the objectives, the first one first, and of the other metrics.
 	Metrics   []string
 	Collector v1alpha1.MetricsCollector
-	// Labels are those of the pods to read, beside the one with the trial's name; Container is empty for the first one.
+	// Labels are those of the pods to read; Container is empty for the first one.
 	Labels    map[string]string
 	Container string
+	// Pods are all pods of the trial.
+	Pods []corev1.Pod
 	// Ended is true when the job has ended: what is left is to be read, and then the trial is Drained.
 	Ended bool
 }
