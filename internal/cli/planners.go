@@ -18,8 +18,12 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/controllers/experiment"
+	"github.com/millrace-ml/millrace/controllers/suggestion"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
+	"github.com/millrace-ml/millrace/controllers/trial"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/proposer"
 )
 
 type ownerReference = metav1.OwnerReference
@@ -52,6 +56,11 @@ func planners(in *paper) map[schema.GroupVersionKind]planner {
 	return map[schema.GroupVersionKind]planner{
 		v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(in, trainingjob.Kind(in), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
 		v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(in, accelerator.Kind(in), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }),
+		v1alpha1.GroupVersion.WithKind(experiment.Name): plannerOf(in, experiment.Kind(experiment.Outside{Proposer: proposer.AtOnce{}, Live: in}),
+			func() *v1alpha1.Experiment { return &v1alpha1.Experiment{} }),
+		v1alpha1.GroupVersion.WithKind(suggestion.Name): plannerOf(in, suggestion.Kind(suggestion.Outside{Proposer: proposer.AtOnce{}}),
+			func() *v1alpha1.Suggestion { return &v1alpha1.Suggestion{} }),
+		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,6 +21,7 @@ import (
 // relations gather objects of a kind.
 var relations = map[schema.GroupVersionKind]func(*paper, *unstructured.Unstructured) error{
 	v1alpha1.GroupVersion.WithKind(accelerator.Name): (*paper).accelerator,
+	corev1.SchemeGroupVersion.WithKind("ConfigMap"):  (*paper).configMap,
 }
 
 // relate gathers what the objects that are valid tell about others, wherever in the manifests they are.
@@ -31,9 +33,12 @@ func (p *planning) relate(ctx context.Context, documents []offline.Document) {
 			if !known {
 				continue
 			}
-			stored, refusal := p.schemas.Admit(ctx, o.Unstructured, p.namespace)
-			if !refusal.Empty() {
-				continue // the problem is told when the object's own turn comes
+			stored := o.Unstructured
+			if p.schemas.Has(o.GroupVersionKind()) {
+				var refusal offline.Refusal
+				if stored, refusal = p.schemas.Admit(ctx, o.Unstructured, p.namespace); !refusal.Empty() {
+					continue // the problem is told when the object's own turn comes
+				}
 			}
 			if err := add(p.cluster, stored); err != nil {
 				p.problems = append(p.problems, o.Problem("", err.Error()))
@@ -51,5 +56,15 @@ func (p *paper) accelerator(o *unstructured.Unstructured) error {
 	a.Status.ObservedGeneration = a.Generation
 	p.accelerators = slices.DeleteFunc(p.accelerators, func(old v1alpha1.Accelerator) bool { return old.Name == a.Name })
 	p.accelerators = append(p.accelerators, a)
+	return nil
+}
+
+// configMap adds a ConfigMap, in which a template may be.
+func (p *paper) configMap(o *unstructured.Unstructured) error {
+	var c corev1.ConfigMap
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &c); err != nil {
+		return fmt.Errorf("reading the object: %w", err)
+	}
+	p.configMaps = append(p.configMaps, c)
 	return nil
 }

@@ -1,7 +1,7 @@
 // Copyright The Millrace Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package convert turns jobs of the Kubeflow training operators into TrainingJobs.
+// Package convert turns jobs of the Kubeflow training operators into TrainingJobs, and Experiments of Katib into ours.
 //
 //	object -> table of kinds -> roles -> the framework's block -> run policy -> TrainingJob
 //
@@ -70,6 +70,9 @@ func New(objects []map[string]any) (Converter, error) {
 
 // Convert converts an object. One of a kind that is no training job has a result without objects.
 func (c Converter) Convert(object map[string]any) (Result, error) {
+	if isExperiment(object) {
+		return c.experiment(object)
+	}
 	r, ok := find(object)
 	if !ok {
 		return Result{Remarks: strange(object)}, nil
