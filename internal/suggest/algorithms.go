@@ -37,6 +37,13 @@ var algorithms = []Algorithm{
 		next:     grid,
 	},
 	{
+		Name: "Sobol", Aliases: []string{"sobol"},
+		Doc:      "spreads the trials evenly by a scrambled quasi-random sequence",
+		Settings: sobolSettings,
+		faults:   sobolFaults,
+		next:     sobol,
+	},
+	{
 		Name: "TPE", Aliases: []string{"tpe"},
 		Doc:      "models each parameter of the good and of the bad trials by itself, and draws what is likelier among the good",
 		Settings: tpeSettings,
