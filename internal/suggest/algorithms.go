@@ -55,6 +55,13 @@ var algorithms = []Algorithm{
 		Settings: tpeSettings,
 		next:     tpe(true),
 	},
+	{
+		Name: "CMAES", Aliases: []string{"cmaes", "CMA-ES"},
+		Doc:      "evolves a normal distribution whose shape it learns (CMA-ES with margin, restarted when it has converged)",
+		Settings: cmaSettings,
+		faults:   cmaFaults,
+		next:     cmaes,
+	},
 }
 
 // Algorithms is every algorithm there is, in the order of the documentation.
