@@ -12,7 +12,7 @@ import (
 )
 
 var cmaSettings = []Setting{
-	{Name: "sigma", Kind: Real, Range: betweenX(0, 10), Default: "0.16666666666666666", Doc: "how widely the first generation is spread, as a share of each range"},
+	{Name: "sigma", Kind: Real, Range: positiveBelow(10), Default: "0.16666666666666666", Doc: "how widely the first generation is spread, as a share of each range"},
 	{Name: "popsize", Aliases: []string{"population_size"}, Kind: Whole, Range: between(2, 10000), Doc: "the size of a generation, by default 4 + 3 ln(parameters)"},
 	{
 		Name: "restart_strategy", Kind: Enum, Words: []string{"none", "ipop", "bipop"}, Default: "ipop",
@@ -80,10 +80,9 @@ type member struct {
 // cmaes proposes members of the current generation, for as long as it takes until
 // enough of them have finished: no worker waits for the last one.
 func cmaes(s *search, n int) Answer {
-	run, generation, drawn := s.replay()
+	run, m := s.replay()
 	return s.eachNew(n, func(index int) (Proposal, bool) {
-		m := sample{run.number, generation, drawn}
-		drawn++
+		defer func() { m.member++ }()
 		a := s.cube.assignment(s.member(run, m))
 		why := fmt.Sprintf("member %d of generation %d of run %d", m.member, m.generation, m.run)
 		if s.seen[s.cube.key(a)] || !s.cube.meets(a) {
@@ -95,16 +94,16 @@ func cmaes(s *search, n int) Answer {
 	})
 }
 
-// replay repeats what was learned from the trials, generation by generation, and
-// is the current one with the number of its members.
-func (s *search) replay() (*evolution, int, int) {
+// replay repeats what was learned from the trials, generation by generation: it is
+// the current run, and the sample that is next.
+func (s *search) replay() (*evolution, sample) {
 	members := s.members()
 	run := s.firstRun()
 	for generation := 0; ; {
 		here := members[sample{run.number, generation, 0}]
 		done := finishedMembers(here)
 		if len(done) < run.size || s.cancelled() {
-			return run, generation, next(here)
+			return run, sample{run.number, generation, next(here)}
 		}
 		s.learn(run, generation, done[:run.size])
 		generation++

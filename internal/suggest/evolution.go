@@ -233,10 +233,10 @@ func (e *evolution) keepMoving(j int, d *dim) {
 	spread := e.sigma * e.stretch[j] * math.Sqrt(e.cov.At(j, j))
 	level := d.level(e.mean[j])
 	lo, hi := d.cell(level)
-	switch {
-	case level == 0:
+	switch level {
+	case 0:
 		e.mean[j] = max(e.mean[j], hi+spread*normalQuantile(alpha))
-	case level == d.levels-1:
+	case d.levels - 1:
 		e.mean[j] = min(e.mean[j], lo-spread*normalQuantile(alpha))
 	default:
 		e.widen(j, lo, hi, alpha/2)
