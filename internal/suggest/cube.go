@@ -148,14 +148,8 @@ func (c *cube) within(l Linear, a Assignment) bool {
 // constrained says whether some points of the cube may be forbidden.
 func (c *cube) constrained() bool { return len(c.linear) > 0 || c.allows != nil }
 
-// uniform fills a point of the cube at random.
-func (c *cube) uniform(r *rand.Rand) []float64 {
-	u := make([]float64, len(c.dims))
-	for i := range u {
-		u[i] = r.Float64()
-	}
-	return u
-}
+// uniform is a point of the cube by chance.
+func (c *cube) uniform(r *rand.Rand) []float64 { return chance(len(c.dims), r) }
 
 // draws is how often a point is drawn again when constraints forbid it or the
 // search has seen it, before the space is listed or given up.

@@ -21,12 +21,9 @@ type axis interface {
 	logDensity(kernel int, x float64) float64
 }
 
-// bandwidths are the widths of the kernels around the coordinates, and then of the prior.
-type bandwidths func(at []float64, dims int) []float64
-
 // newParzen makes the density of observations, the oldest first, in dimensions
 // that are active in all of them.
-func newParzen(dims []*dim, at [][]float64, priorWeight float64, widths bandwidths) *parzen {
+func newParzen(dims []*dim, at [][]float64, priorWeight float64) *parzen {
 	p := &parzen{weight: kernelWeights(len(at), priorWeight)}
 	for j, d := range dims {
 		column := make([]float64, len(at))
@@ -37,7 +34,7 @@ func newParzen(dims []*dim, at [][]float64, priorWeight float64, widths bandwidt
 			p.axes = append(p.axes, newWordAxis(d, column, priorWeight))
 			continue
 		}
-		p.axes = append(p.axes, newBellAxis(d, column, widths(column, len(dims))))
+		p.axes = append(p.axes, newBellAxis(d, column, gaps(column)))
 	}
 	return p
 }

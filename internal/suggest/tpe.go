@@ -18,8 +18,8 @@ import (
 
 var tpeSettings = []Setting{
 	{Name: "n_startup_trials", Aliases: []string{"n_startup_jobs"}, Kind: Whole, Range: atLeast(0), Default: "10", Doc: "how many results are awaited, with proposals at random, before there is a model"},
-	{Name: "n_ei_candidates", Aliases: []string{"n_EI_candidates"}, Kind: Whole, Range: between(1, 10000), Default: "24", Doc: "how many points are compared for a proposal"},
-	{Name: "gamma", Kind: Real, Range: betweenX(0, 1), Default: "0.1", Doc: "the share of the trials that counts as good, of which at most 25 are used"},
+	{Name: "n_ei_candidates", Aliases: []string{"n_EI_candidates"}, Kind: Whole, Range: between(1, 10000), Doc: "how many points are compared for a proposal; by default 24, and 8 for each number in a joint density if that is more"},
+	{Name: "gamma", Kind: Real, Range: positiveBelow(1), Default: "0.1", Doc: "the share of the trials that counts as good, of which at most 25 are used"},
 	{Name: "prior_weight", Kind: Real, Range: above(0), Default: "1", Doc: "how much the prior weighs in comparison with a trial"},
 	randomState,
 }
@@ -30,9 +30,10 @@ const maxGood = 25
 // tpe is the search with a density for each parameter, or a joint one.
 func tpe(joint bool) func(s *search, n int) Answer {
 	return func(s *search, n int) Answer {
+		start := s.spread("drawn evenly, before there is a model")
 		return s.eachNew(n, func(index int) (Proposal, bool) {
 			if known(s.facts) < s.set.int("n_startup_trials") {
-				return s.drawn("startup", index, "drawn at random, before there is a model")
+				return start(index)
 			}
 			return s.modelled(s.facts, joint, index)
 		})
@@ -102,11 +103,25 @@ func (s *search) likely(r *rand.Rand, good, bad []fact, groups []group, ratios m
 		if ratios[g.name] == nil {
 			ratios[g.name] = s.ratio(g, good, bad)
 		}
-		for j, v := range ratios[g.name].best(r, s.set.int("n_ei_candidates")) {
+		for j, v := range ratios[g.name].best(r, s.candidates(g)) {
 			u[g.dims[j]] = v
 		}
 	}
 	return u
+}
+
+// candidates is how many points of a group are compared. More find the top of the
+// ratio in more dimensions; but words are exhausted by a few, and too many of
+// them leave nothing to chance.
+func (s *search) candidates(g group) int {
+	if s.set.has("n_ei_candidates") {
+		return s.set.int("n_ei_candidates")
+	}
+	numbers := 0
+	for _, i := range g.dims {
+		numbers += btoi(s.cube.dims[i].Type != Categorical)
+	}
+	return max(24, 8*numbers)
 }
 
 // ratio is the two densities of a group.
@@ -117,12 +132,8 @@ func (s *search) ratio(g group, good, bad []fact) *ratio {
 	for j, i := range g.dims {
 		dims[j] = &s.cube.dims[i]
 	}
-	widths := gaps
-	if len(g.dims) > 1 {
-		widths = alike
-	}
 	weight := s.set.float("prior_weight")
-	return &ratio{newParzen(dims, columns(g, good), weight, widths), newParzen(dims, columns(g, bad), weight, widths)}
+	return &ratio{newParzen(dims, columns(g, good), weight), newParzen(dims, columns(g, bad), weight)}
 }
 
 // columns are the coordinates of a group in the trials in which it exists.
@@ -154,8 +165,9 @@ func (q *ratio) best(r *rand.Rand, n int) []float64 {
 	return best
 }
 
-// gaps are widths for one parameter by itself: the distance to the farther neighbour.
-func gaps(at []float64, _ int) []float64 {
+// gaps are the widths of kernels: the distance to the farther neighbour, in a joint
+// density too. (Scott's rule, which Optuna has there, finds two to four times less.)
+func gaps(at []float64) []float64 {
 	n := len(at)
 	all := append(slices.Clone(at), 0.5) // with the prior's mean
 	order := make([]int, n+1)
@@ -180,15 +192,6 @@ func gaps(at []float64, _ int) []float64 {
 		if n > 0 && i == n {
 			out[k] = all[k] - lo
 		}
-	}
-	return clipped(out)
-}
-
-// alike are widths for a joint density: all the same, by Scott's rule.
-func alike(at []float64, dims int) []float64 {
-	out := make([]float64, len(at)+1)
-	for i := range out {
-		out[i] = 0.2 * math.Pow(float64(max(len(at), 1)), -1/float64(dims+4))
 	}
 	return clipped(out)
 }
