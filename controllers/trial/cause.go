@@ -5,6 +5,7 @@ package trial
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,23 +14,27 @@ import (
 // lines is how much of what a container wrote is told.
 const lines = 600
 
+// failure is the end of a container.
+type failure struct {
+	*corev1.ContainerStateTerminated
+	where string
+}
+
 // causeOf words how the first container failed: that of the others often follows from it.
 func causeOf(pods []corev1.Pod) string {
-	var first *corev1.ContainerStateTerminated
-	var said string
+	var all []failure
 	for i := range pods {
-		p := &pods[i]
-		for _, s := range p.Status.ContainerStatuses {
-			for _, end := range []*corev1.ContainerStateTerminated{s.LastTerminationState.Terminated, s.State.Terminated} {
-				if end != nil && end.ExitCode != 0 && (first == nil || end.FinishedAt.Before(&first.FinishedAt)) {
-					first, said = end, fmt.Sprintf("pod %s, container %s: exit code %d%s", p.Name, s.Name, end.ExitCode, reasonOf(end))
-				}
-			}
+		for _, s := range pods[i].Status.ContainerStatuses {
+			where := fmt.Sprintf("pod %s, container %s", pods[i].Name, s.Name)
+			all = append(all, failure{s.LastTerminationState.Terminated, where}, failure{s.State.Terminated, where})
 		}
 	}
-	if first == nil {
+	all = slices.DeleteFunc(all, func(f failure) bool { return f.ContainerStateTerminated == nil || f.ExitCode == 0 })
+	if len(all) == 0 {
 		return ""
 	}
+	first := slices.MinFunc(all, func(a, b failure) int { return a.FinishedAt.Compare(b.FinishedAt.Time) })
+	said := fmt.Sprintf("%s: exit code %d%s", first.where, first.ExitCode, reasonOf(first.ContainerStateTerminated))
 	if text := strings.TrimSpace(first.Message); text != "" {
 		said += ": " + strings.ToValidUTF8(text[max(0, len(text)-lines):], "")
 	}

@@ -111,8 +111,9 @@ func notRead(t *v1alpha1.Trial, w World, _ time.Time) (decision, bool) {
 		return d, true
 	case Read:
 		return decision{}, false
+	default:
+		return waiting(v1alpha1.ReasonJobPending, "The watch on the kind of the job is being opened."), true
 	}
-	return waiting(v1alpha1.ReasonJobPending, "The watch on the kind of the job is being opened."), true
 }
 
 // refusedAgain is the wait before a kind is looked for again.

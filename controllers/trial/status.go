@@ -141,10 +141,10 @@ func Refuse(t *v1alpha1.Trial, refusals []engine.Refusal) {
 	condition.Set(t, v1alpha1.ConditionReconciling, condition.Truth(!stuck), pick(stuck, reason, v1alpha1.ReasonProgressing), message)
 }
 
-// canWait is true of changes nobody waits for: that a job has come to run.
+// canWait is true of changes nobody waits for: that a job was made, and has come to run. A short trial is written once.
 func canWait(before, after *v1alpha1.Trial) bool {
 	stalled := func(t *v1alpha1.Trial) metav1.ConditionStatus {
 		return condition.Get(t, v1alpha1.ConditionStalled).Status
 	}
-	return !over(after) && before.Status.ObservedGeneration == after.Status.ObservedGeneration && stalled(before) == stalled(after)
+	return !over(after) && stalled(before) == stalled(after)
 }

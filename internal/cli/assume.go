@@ -62,7 +62,9 @@ func assume(parts []string) (*paper, error) {
 func (p *paper) Serves(kind schema.GroupVersionKind) bool { return slices.Contains(p.served, kind) }
 
 // Use says that every kind of job can be read: whether a cluster has it, and lets the manager make it, only a cluster can tell.
-func (*paper) Use(schema.GroupVersionKind, types.NamespacedName) (engine.Access, string) { return engine.AccessReady, "" }
+func (*paper) Use(schema.GroupVersionKind, types.NamespacedName) (engine.Access, string) {
+	return engine.AccessReady, ""
+}
 
 // Release does nothing.
 func (*paper) Release(types.NamespacedName) {}

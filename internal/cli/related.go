@@ -33,18 +33,24 @@ func (p *planning) relate(ctx context.Context, documents []offline.Document) {
 			if !known {
 				continue
 			}
-			stored := o.Unstructured
-			if p.schemas.Has(o.GroupVersionKind()) {
-				var refusal offline.Refusal
-				if stored, refusal = p.schemas.Admit(ctx, o.Unstructured, p.namespace); !refusal.Empty() {
-					continue // the problem is told when the object's own turn comes
-				}
+			stored, valid := p.stored(ctx, o)
+			if !valid {
+				continue // the problem is told when the object's own turn comes
 			}
 			if err := add(p.cluster, stored); err != nil {
 				p.problems = append(p.problems, o.Problem("", err.Error()))
 			}
 		}
 	}
+}
+
+// stored is an object as a cluster would have it. What kinds of others are like is not known: they are taken as they are.
+func (p *planning) stored(ctx context.Context, o offline.Object) (*unstructured.Unstructured, bool) {
+	if !p.schemas.Has(o.GroupVersionKind()) {
+		return o.Unstructured, true
+	}
+	stored, refusal := p.schemas.Admit(ctx, o.Unstructured, p.namespace)
+	return stored, refusal.Empty()
 }
 
 // accelerator adds an Accelerator as the manager sees it that has just looked at it. Of nodes nothing is known on paper.

@@ -76,9 +76,9 @@ func Judge(template v1alpha1.TrialTemplate, job *unstructured.Unstructured) Verd
 	}{{Failed, template.Failure, row.failure}, {Succeeded, template.Success, row.success}}
 	var wrong string
 	for _, end := range ends {
-		v, met, problem := met(job, end.condition, end.signs)
-		if problem != "" {
-			wrong = problem
+		v, met := met(job, end.condition, end.signs)
+		if v.Wrong != "" {
+			wrong = v.Wrong
 		}
 		if met {
 			v.State, v.Wrong = end.state, wrong
@@ -101,22 +101,20 @@ func progress(row Row, job map[string]any) State {
 }
 
 // met is true when a job is in a state, by the template's condition where it has one.
-func met(job *unstructured.Unstructured, c *v1alpha1.JobCondition, signs []sign) (v Verdict, ok bool, problem string) {
-	if c == nil {
-		v, ok = first(signs, job.Object)
-		return v, ok, ""
-	}
-	if c.CEL != "" {
-		ok, problem = byCEL(c.CEL, job)
-		return Verdict{}, ok, problem
+func met(job *unstructured.Unstructured, c *v1alpha1.JobCondition, signs []sign) (Verdict, bool) {
+	switch {
+	case c == nil:
+		return first(signs, job.Object)
+	case c.CEL != "":
+		return byCEL(c.CEL, job)
 	}
 	return byGJSON(c.GJSON, job)
 }
 
 func first(signs []sign, job map[string]any) (Verdict, bool) {
 	for _, s := range signs {
-		if reason, message, since, ok := s.found(job); ok {
-			return Verdict{Reason: reason, Message: message, Ended: instant(since)}, true
+		if v, ok := s.found(job); ok {
+			return v, true
 		}
 	}
 	return Verdict{}, false
@@ -138,37 +136,37 @@ func compile(expression string) (cel.Program, error) {
 }
 
 // byCEL is true when the expression is. One over a field that is not there is false: a status is empty at first.
-func byCEL(expression string, job *unstructured.Unstructured) (bool, string) {
+func byCEL(expression string, job *unstructured.Unstructured) (Verdict, bool) {
 	program, err := compile(expression)
 	if err != nil {
-		return false, err.Error()
+		return Verdict{Wrong: err.Error()}, false
 	}
 	out, _, err := program.Eval(map[string]any{"job": job.Object})
 	if err != nil {
-		return false, ""
+		return Verdict{}, false
 	}
 	yes, isBool := out.Value().(bool)
 	if !isBool {
-		return false, fmt.Sprintf("%q is a %T, and must be true or false", expression, out.Value())
+		return Verdict{Wrong: fmt.Sprintf("%q is a %T, and must be true or false", expression, out.Value())}, false
 	}
-	return yes, ""
+	return Verdict{}, yes
 }
 
 // byGJSON is true when the path finds something, as in Katib; a condition that it finds tells the reason.
-func byGJSON(path string, job *unstructured.Unstructured) (Verdict, bool, string) {
+func byGJSON(path string, job *unstructured.Unstructured) (Verdict, bool) {
 	content, err := json.Marshal(job.Object)
 	if err != nil {
-		return Verdict{}, false, err.Error()
+		return Verdict{Wrong: err.Error()}, false
 	}
 	found := gjson.GetBytes(content, path)
 	if list := found.Array(); found.IsArray() && len(list) > 0 {
 		found = list[0]
 	} else if found.IsArray() || !found.Exists() {
-		return Verdict{}, false, ""
+		return Verdict{}, false
 	}
 	return Verdict{
 		Reason: found.Get("reason").String(), Message: found.Get("message").String(), Ended: instant(found.Get("lastTransitionTime").String()),
-	}, found.IsObject() || found.Bool(), ""
+	}, found.IsObject() || found.Bool()
 }
 
 // endings are the fields in which jobs tell when they ended.

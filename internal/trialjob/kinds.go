@@ -127,24 +127,24 @@ func Refused(kind schema.GroupVersionKind) string {
 	return ""
 }
 
-// found is the condition or field by which a job is in a state.
-func (s sign) found(job map[string]any) (reason, message, since string, ok bool) {
+// found is what tells that a job is in a state.
+func (s sign) found(job map[string]any) (Verdict, bool) {
 	if s.condition != "" {
 		c := condition(job, s.condition)
 		if c == nil || c["status"] != s.status {
-			return "", "", "", false
+			return Verdict{}, false
 		}
-		return text(c, "reason"), text(c, "message"), text(c, "lastTransitionTime"), true
+		return Verdict{Reason: text(c, "reason"), Message: text(c, "message"), Ended: instant(text(c, "lastTransitionTime"))}, true
 	}
 	value, present, err := unstructured.NestedFieldNoCopy(job, s.field...)
 	if err != nil || !present {
-		return "", "", "", false
+		return Verdict{}, false
 	}
 	if len(s.values) == 0 {
-		return "", "", "", value != int64(0) && value != float64(0)
+		return Verdict{}, value != int64(0) && value != float64(0)
 	}
-	message, _, _ = unstructured.NestedString(job, "status", "message")
-	return "", message, "", slices.Contains(s.values, fmt.Sprint(value))
+	message, _, _ := unstructured.NestedString(job, "status", "message")
+	return Verdict{Message: message}, slices.Contains(s.values, fmt.Sprint(value))
 }
 
 func condition(job map[string]any, kind string) map[string]any {
