@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"regexp"
@@ -39,7 +40,11 @@ func (o *objects) Line(line []byte, at time.Time) ([]Sample, []Fault) {
 	}
 	var samples []Sample
 	var faults []Fault
-	for _, metric := range o.metrics {
+	metrics := o.metrics
+	if metrics == nil {
+		metrics = others(fields)
+	}
+	for _, metric := range metrics {
 		raw, there := fields[metric]
 		if !there {
 			continue
@@ -52,6 +57,11 @@ func (o *objects) Line(line []byte, at time.Time) ([]Sample, []Fault) {
 		samples = append(samples, Sample{Metric: metric, Value: value, At: at, Step: step(fields["step"])})
 	}
 	return samples, faults
+}
+
+// others are the keys that stand for metrics when none is named.
+func others(fields map[string]any) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(fields)), func(key string) bool { return key == "timestamp" || key == "step" })
 }
 
 // broken tells of a line that seems to hold a metric and is no JSON.

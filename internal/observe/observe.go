@@ -64,7 +64,7 @@ var lines = map[Format]func(metrics, filters []string) (Parser, error){
 	FormatJSON: func(metrics, _ []string) (Parser, error) { return newJSON(metrics), nil },
 }
 
-// New is the parser of lines in a format for the metrics of these names. The filters are of FormatText; none is DefaultFilter. The
+// New is the parser of lines in a format for the metrics of these names; nil is, of FormatJSON, every key. The filters are of FormatText; none is DefaultFilter. The
 // error names the filter that is not a regular expression with two groups, or the format that has no lines.
 func New(format Format, metrics, filters []string) (Parser, error) {
 	make, known := lines[format]
