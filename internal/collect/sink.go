@@ -198,4 +198,6 @@ func (s *sink) append(ctx context.Context, batches []store.Batch) error {
 	return nil
 }
 
-func refusal(err error) bool { return errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrTooMany) }
+func refusal(err error) bool {
+	return errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrTooMany)
+}
