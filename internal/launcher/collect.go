@@ -40,6 +40,8 @@ type Collect struct {
 	parser observe.Parser
 	events observe.Events
 	state  state
+	// over is true once the training has ended: a last line without an end is a line then.
+	over bool
 }
 
 // Run looks at the files until the context ends, and once more then: the training has ended by then and has written everything. The
@@ -73,6 +75,7 @@ func (c *Collect) Run(ctx context.Context, farewell time.Duration) error {
 func (c *Collect) last(ctx context.Context, farewell time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, farewell)
 	defer cancel()
+	c.over = true
 	for {
 		more, err := c.look(ctx)
 		switch {
@@ -135,7 +138,11 @@ func (c *Collect) advance(ctx context.Context, file string) (int64, error) {
 		return 0, err
 	}
 	if len(samples) > 0 {
-		if err := c.Push(ctx, file, samples); err != nil {
+		err := c.Push(ctx, file, samples)
+		if errors.Is(err, ErrRefused) {
+			// Trying again would be refused again, and hold up what comes after.
+			c.Log.Error("Metrics were refused", "error", err)
+		} else if err != nil {
 			return 0, err
 		}
 	}

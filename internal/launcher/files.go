@@ -24,6 +24,8 @@ type place struct {
 	// Offset is behind what was pushed, Next behind what is in Pending, which are samples in their packed form.
 	Offset, Next int64
 	Pending      json.RawMessage `json:",omitempty"`
+	// Broken is true of a file that cannot be read any further.
+	Broken bool `json:",omitempty"`
 	// Count is how many samples were read: it numbers them, so that each has an identity of its own.
 	Count int64
 }
@@ -101,7 +103,7 @@ func (c *Collect) lines(from io.Reader, p *place) ([]observe.Sample, error) {
 	var samples []observe.Sample
 	for reader := bufio.NewReaderSize(from, maxLine); len(samples) < batch; {
 		line, err := reader.ReadSlice('\n')
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && (!c.over || len(line) == 0) {
 			return samples, nil
 		}
 		p.Next += int64(len(line))
@@ -109,7 +111,7 @@ func (c *Collect) lines(from io.Reader, p *place) ([]observe.Sample, error) {
 			c.tell([]observe.Fault{"a line is longer than can be read"})
 			continue
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 		found, faults := c.parser.Line(bytes.TrimRight(line, "\r\n"), c.Now())
@@ -122,9 +124,17 @@ func (c *Collect) lines(from io.Reader, p *place) ([]observe.Sample, error) {
 // records reads whole records of an event file.
 func (c *Collect) records(from io.Reader, directory string, p *place) ([]observe.Sample, error) {
 	var samples []observe.Sample
+	if p.Broken {
+		return nil, nil
+	}
 	for reader := bufio.NewReader(from); len(samples) < batch; {
 		event, size, err := observe.Record(reader)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return samples, nil
+		}
+		if errors.Is(err, observe.ErrCorrupt) {
+			p.Broken = true
+			c.tell([]observe.Fault{observe.Fault(err.Error())})
 			return samples, nil
 		}
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/millrace-ml/millrace/internal/observe"
@@ -26,6 +27,12 @@ type Pusher struct {
 	// URL is of the trial's metrics. Token and CA are files; they are read each time, because the token is renewed.
 	URL, Token, CA string
 }
+
+// ErrRefused is that metrics can never be taken.
+var ErrRefused = errors.New("refused for good")
+
+// final are the answers that do not change when the same is sent again.
+var final = []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}
 
 // Push sends samples of one source. The error repeats the manager's words.
 func (p *Pusher) Push(ctx context.Context, source string, samples []observe.Sample) error {
@@ -61,7 +68,11 @@ func (p *Pusher) Push(ctx context.Context, source string, samples []observe.Samp
 	if err != nil {
 		return fmt.Errorf("reading the manager's answer: %w", err)
 	}
-	return fmt.Errorf("the manager answered %s: %s", response.Status, bytes.TrimSpace(said))
+	err = fmt.Errorf("the manager answered %s: %s", response.Status, bytes.TrimSpace(said))
+	if slices.Contains(final, response.StatusCode) {
+		err = errors.Join(ErrRefused, err)
+	}
+	return err
 }
 
 func (p *Pusher) client() (*http.Client, error) {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -21,8 +22,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"golang.org/x/time/rate"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/names"
@@ -34,7 +33,7 @@ const (
 	refusedFor = 10 * time.Second
 	// mostTokens is how many are remembered: who tries tokens must not fill our memory.
 	mostTokens = 4096
-	// mostReviews is how many the API server is asked about in a second: who tries tokens must not keep it busy.
+	// mostReviews is how much the API server is asked in a second: who tries tokens must not keep it busy.
 	mostReviews = 100
 )
 
@@ -46,7 +45,9 @@ type answer struct {
 
 func (a answer) Error() string { return a.text }
 
-func refuse(status int, format string, args ...any) error { return answer{status, fmt.Sprintf(format, args...)} }
+func refuse(status int, format string, args ...any) error {
+	return answer{status, fmt.Sprintf(format, args...)}
+}
 
 // caller is who sent a request.
 type caller struct {
@@ -76,7 +77,6 @@ type reviewer struct {
 
 type verdict struct {
 	caller *caller // nil when the token is of nobody
-	may    map[string]bool
 	until  time.Time
 }
 
@@ -156,6 +156,9 @@ func (s *Server) allow(ctx context.Context, c *caller, namespace, trial string) 
 	ours, why := s.podOf(ctx, c, namespace, trial)
 	if ours {
 		return nil
+	}
+	if !s.who.limit.AllowN(s.Clock.Now(), 1) {
+		return refuse(http.StatusTooManyRequests, "too many questions to the API server: try again in a second")
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
