@@ -54,6 +54,21 @@ const (
 	// EnvAttempt and EnvCheckpointDir are the variables by which every container knows its attempt, and where checkpoints are kept.
 	EnvAttempt       = "MILLRACE_ATTEMPT"
 	EnvCheckpointDir = "MILLRACE_CHECKPOINT_DIR"
+
+	// EnvMetricsURL, EnvMetricsToken and EnvMetricsCA are the variables by which a container knows where to push metrics to, and the
+	// files with its token and with the certificate of who takes them.
+	EnvMetricsURL   = "MILLRACE_METRICS_URL"
+	EnvMetricsToken = "MILLRACE_METRICS_TOKEN_FILE"
+	EnvMetricsCA    = "MILLRACE_METRICS_CA_FILE"
+
+	// Audience is whom the tokens of pods that push are for.
+	Audience = "millrace.dev"
+	// Authority is the ConfigMap with the manager's CA, in each namespace that needs it, and AuthorityKey where in it.
+	Authority    = "millrace-ca"
+	AuthorityKey = "ca.crt"
+	// Server is the Service of the manager's HTTP server and the Secret with its CA, and ServerPort its port.
+	Server     = "millrace-server"
+	ServerPort = 9443
 )
 
 // labelLength is the most a DNS label and a label value can hold.
@@ -90,6 +105,11 @@ func Workload(owner string) string { return Short("trainingjob-" + owner) }
 // Host is the address of a pod behind its owner's headless Service.
 func Host(pod, service, namespace string) string {
 	return pod + "." + service + "." + namespace + ".svc"
+}
+
+// MetricsURL is where the metrics of a trial are pushed to, with the namespace of the manager.
+func MetricsURL(manager, namespace, trial string) string {
+	return "https://" + Server + "." + manager + ".svc:" + strconv.Itoa(ServerPort) + "/v1/namespaces/" + namespace + "/trials/" + trial + "/metrics"
 }
 
 // Lower is a role as names and labels write it.
