@@ -6,7 +6,10 @@
 //	Accelerator   nothing
 //	PodDefault    nothing
 //	Profile       its namespace, and in it access, limits and policies
+//	Experiment    Trials, a Suggestion, ConfigMaps with the records of old trials
+//	Suggestion    nothing
 //	TrainingJob   pods, one headless Service; ssh keys and hosts, claims of devices, where they are asked for
+//	Trial         one job of the kind that its template names
 //
 // Each kind is a package of its own that imports no other kind: kinds meet through the API only.
 package controllers

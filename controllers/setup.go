@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,18 +20,24 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/controllers/experiment"
 	"github.com/millrace-ml/millrace/controllers/poddefault"
 	"github.com/millrace-ml/millrace/controllers/profile"
+	"github.com/millrace-ml/millrace/controllers/suggestion"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
+	"github.com/millrace-ml/millrace/controllers/trial"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
 	tenants "github.com/millrace-ml/millrace/internal/profile"
+	"github.com/millrace-ml/millrace/internal/proposer"
+	"github.com/millrace-ml/millrace/internal/trialjob"
 )
 
 // Options are settings of all controllers.
@@ -43,6 +50,9 @@ type Options struct {
 	Healing health.Policy
 	// Profiles are settings of all Profiles.
 	Profiles tenants.Settings
+	// Meter measures trials; nil measures nothing. News wakes Experiments when it has news, TrialNews wakes Trials.
+	Meter           trialjob.Meter
+	News, TrialNews []source.Source
 }
 
 // kinds is the list of everything Millrace runs.
@@ -59,7 +69,28 @@ var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
 		return trainingjob.Setup(mgr, deps, trainingjob.Options{Concurrency: o.MaxConcurrentReconciles, Gangs: o.Gangs, Healing: o.Healing})
 	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		found := proposer.NewPool(searches)
+		outside := experiment.Outside{Proposer: found, Meter: o.Meter, Live: deps.Live, News: append([]source.Source{found.Source()}, o.News...)}
+		return errors.Join(mgr.Add(found), experiment.Setup(mgr, deps, o.MaxConcurrentReconciles, outside))
+	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		found := proposer.NewPool(1)
+		outside := suggestion.Outside{Proposer: found, News: []source.Source{found.Source()}}
+		return errors.Join(mgr.Add(found), suggestion.Setup(mgr, deps, o.MaxConcurrentReconciles, outside))
+	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		jobs, err := engine.NewOnDemandCache(mgr, names.Trial)
+		if err != nil {
+			return err
+		}
+		outside := trial.Outside{Jobs: jobs, Meter: o.Meter, News: append([]source.Source{jobs.Source()}, o.TrialNews...)}
+		return trial.Setup(mgr, deps, o.MaxConcurrentReconciles, outside)
+	},
 }
+
+// searches is how many experiments have proposals worked out at once. Each takes a processor for up to a second.
+const searches = 2
 
 // Setup adds every kind to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {

@@ -19,7 +19,8 @@ import (
 func stripPod(p *corev1.Pod) {
 	p.ManagedFields = nil
 	for key := range p.Labels {
-		if !strings.HasPrefix(key, v1alpha1.Group+"/") && p.Labels[names.PodDefaults] != "true" { // PodDefaults choose by any label
+		// Which pod of a trial is measured its user may say by any label, and PodDefaults choose by any.
+		if !strings.HasPrefix(key, v1alpha1.Group+"/") && p.Labels[names.Trial] == "" && p.Labels[names.PodDefaults] != "true" {
 			delete(p.Labels, key)
 		}
 	}

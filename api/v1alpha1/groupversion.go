@@ -22,6 +22,9 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Accelerator{}, &AcceleratorList{},
 		&Profile{}, &ProfileList{},
 		&PodDefault{}, &PodDefaultList{},
+		&Experiment{}, &ExperimentList{},
+		&Suggestion{}, &SuggestionList{},
+		&Trial{}, &TrialList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

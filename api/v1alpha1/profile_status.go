@@ -39,8 +39,6 @@ const (
 	ReasonWaitingForNamespace = "WaitingForNamespace"
 	// ReasonMeshNotServed: the cluster serves no authorization policies of Istio.
 	ReasonMeshNotServed = "MeshNotServed"
-	// ReasonTemplateNotFound: a Secret that a Secret is to be made from is not there, or not meant for it.
-	ReasonTemplateNotFound = "TemplateNotFound"
 )
 
 // ProfileStatus is what has become of a Profile.

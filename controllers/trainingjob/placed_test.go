@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
-	"github.com/millrace-ml/millrace/internal/envtest"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/envtest"
 	"github.com/millrace-ml/millrace/internal/gang"
 )
 

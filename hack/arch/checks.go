@@ -99,7 +99,8 @@ func localName(spec *ast.ImportSpec, what string) string {
 	if spec.Name != nil {
 		return spec.Name.Name
 	}
-	return path.Base(what)
+	// The second major version of a package keeps the package's name.
+	return path.Base(strings.TrimSuffix(what, "/v2"))
 }
 
 // goroutines are the engine's and the Runnables': a controller that starts one outlives its own reconcile.

@@ -15,19 +15,23 @@ var product = []string{"api", "cmd", "config", "controllers", "internal"}
 var pure = []string{
 	"internal/accelerator", "internal/checkpoint", "internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/gang",
 	"internal/health", "internal/kueue", "internal/names", "internal/observe",
-	"internal/poddefault", "internal/podspec", "internal/profile", "internal/serving", "internal/suggest",
+	"internal/poddefault", "internal/podspec", "internal/profile", "internal/serving", "internal/study", "internal/suggest", "internal/trialjob",
 }
 
 // pureFiles are the thinking half of a controller.
 var pureFiles = []string{
-	"accelerator.go", "accept.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "heal.go", "indexes.go", "plan.go", "poddefaults.go", "pods.go",
-	"policy.go", "progress.go", "queue.go", "queuewords.go", "refuse.go", "remote.go", "restarts.go", "status.go", "topology.go", "waits.go", "world.go",
+	"accelerator.go", "accept.go", "cause.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "heal.go", "indexes.go", "plan.go",
+	"poddefaults.go", "pods.go", "policy.go", "progress.go", "queue.go", "queuewords.go", "refuse.go", "remote.go", "restarts.go", "status.go", "topology.go",
+	"waits.go", "warmstart.go", "world.go",
 }
 
 // acting is what pure code may not import: the ways to the API server, the clock, the environment and the network.
-var acting = []string{
+var acting = append([]string{"math/rand"}, outside...)
+
+// outside is acting for code that draws numbers by chance, from a seed it was given.
+var outside = []string{
 	"k8s.io/client-go", "k8s.io/utils/clock", "sigs.k8s.io/controller-runtime",
-	"context", "crypto/rand", "flag", "io/ioutil", "log", "math/rand", "net", "os", "sync", "syscall",
+	"context", "crypto/rand", "flag", "io/ioutil", "log", "net", "os", "sync", "syscall",
 }
 
 // place selects files by the directory they are below and, when names are given, by name.
@@ -68,8 +72,14 @@ var importRules = []importRule{
 	},
 	{
 		name:  "pure-package",
-		place: place{below: pure},
+		place: place{below: pure, except: []string{"internal/suggest"}},
 		deny:  acting,
+		why:   "the package is pure: no client, clock, context, environment or I/O",
+	},
+	{
+		name:  "pure-package",
+		place: place{below: []string{"internal/suggest"}},
+		deny:  outside,
 		why:   "the package is pure: no client, clock, context, environment or I/O",
 	},
 	{
@@ -127,6 +137,16 @@ var nameRules = []nameRule{
 		pkg:   "k8s.io/apimachinery/pkg/apis/meta/v1",
 		names: []string{"Now", "NowMicro"},
 		why:   "now is an argument",
+	},
+	{
+		name:  "chance",
+		place: place{below: []string{"internal/suggest"}, tests: true},
+		pkg:   "math/rand/v2",
+		names: []string{
+			"ExpFloat64", "Float32", "Float64", "Int", "Int32", "Int32N", "Int64", "Int64N", "IntN", "N", "NormFloat64", "Perm", "Shuffle", "Uint32",
+			"Uint32N", "Uint64", "Uint64N", "UintN",
+		},
+		why: "the same inputs give the same proposals: draw from a stream of the problem's seed",
 	},
 	{
 		name:  "environment",

@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -39,9 +41,13 @@ type paper struct {
 	served       []schema.GroupVersionKind
 	accelerators []v1alpha1.Accelerator
 	podDefaults  []v1alpha1.PodDefault
+	configMaps   []corev1.ConfigMap
 }
 
-var _ engine.Offers = &paper{}
+var (
+	_ engine.Offers   = &paper{}
+	_ engine.OnDemand = &paper{}
+)
 
 // assume is the cluster with these optional parts.
 func assume(parts []string) (*paper, error) {
@@ -59,8 +65,24 @@ func assume(parts []string) (*paper, error) {
 // Serves is true of what is assumed.
 func (p *paper) Serves(kind schema.GroupVersionKind) bool { return slices.Contains(p.served, kind) }
 
-// Get finds nothing: what is on paper is listed.
-func (*paper) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+// Use says that every kind of job can be read: whether a cluster has it, and lets the manager make it, only a cluster can tell.
+func (*paper) Use(schema.GroupVersionKind, types.NamespacedName) (engine.Access, string) {
+	return engine.AccessReady, ""
+}
+
+// Release does nothing.
+func (*paper) Release(types.NamespacedName) {}
+
+// Get finds the ConfigMaps of the manifests, and nothing else: what is on paper beside them is listed.
+func (p *paper) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	if config, wanted := into.(*corev1.ConfigMap); wanted {
+		for _, known := range p.configMaps {
+			if known.Name == key.Name && (known.Namespace == "" || known.Namespace == key.Namespace) {
+				*config = known
+				return nil
+			}
+		}
+	}
 	return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
 }
 

@@ -186,6 +186,39 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		p.notes = append(p.notes, o.Blame(fmt.Sprintf("the pods come later (%s): %s", c.Reason, c.Message)).Error())
 	}
 	p.children = append(p.children, answer.children...)
+	p.further(ctx, o, answer.children)
+}
+
+// further plans what children make in their turn, such as the jobs of trials. The defaults they get are those of the API server.
+func (p *planning) further(ctx context.Context, o offline.Object, children []child) {
+	for _, c := range children {
+		of, known := p.planners[c.object.GroupVersionKind()]
+		if !known || c.verb != "create" {
+			continue
+		}
+		blame := func(why string) {
+			p.problems = append(p.problems, o.Problem("", fmt.Sprintf("%s %s: %s", c.object.GetKind(), c.object.GetName(), why)))
+		}
+		orphan := c.object.DeepCopy() // its owner has no UID yet
+		orphan.SetOwnerReferences(nil)
+		stored, refusal := p.schemas.Admit(ctx, orphan, p.namespace)
+		for _, problem := range refusal.Problems(offline.Object{Unstructured: orphan}) {
+			blame(problem.Message)
+		}
+		if !refusal.Empty() {
+			return // its like have the same problem
+		}
+		answer, err := of(ctx, stored, p.now)
+		switch {
+		case err != nil:
+			blame(err.Error())
+		case answer.rejected != nil:
+			blame(answer.rejected.Message)
+		default:
+			p.children = append(p.children, answer.children...)
+			p.further(ctx, o, answer.children)
+		}
+	}
 }
 
 // indented puts every line of a text behind an indent.

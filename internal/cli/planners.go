@@ -18,12 +18,16 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/controllers/experiment"
 	"github.com/millrace-ml/millrace/controllers/poddefault"
 	"github.com/millrace-ml/millrace/controllers/profile"
+	"github.com/millrace-ml/millrace/controllers/suggestion"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
+	"github.com/millrace-ml/millrace/controllers/trial"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/health"
 	tenants "github.com/millrace-ml/millrace/internal/profile"
+	"github.com/millrace-ml/millrace/internal/proposer"
 )
 
 type ownerReference = metav1.OwnerReference
@@ -58,6 +62,11 @@ func planners(in *paper) map[schema.GroupVersionKind]planner {
 		v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(in, accelerator.Kind(in, health.Default()), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }),
 		v1alpha1.GroupVersion.WithKind(poddefault.Name):  plannerOf(in, poddefault.Kind(in), func() *v1alpha1.PodDefault { return &v1alpha1.PodDefault{} }),
 		v1alpha1.GroupVersion.WithKind(profile.Name):     plannerOf(in, profile.Kind(in, tenants.Default()), func() *v1alpha1.Profile { return &v1alpha1.Profile{} }),
+		v1alpha1.GroupVersion.WithKind(experiment.Name): plannerOf(in, experiment.Kind(experiment.Outside{Proposer: proposer.AtOnce{}, Live: in}),
+			func() *v1alpha1.Experiment { return &v1alpha1.Experiment{} }),
+		v1alpha1.GroupVersion.WithKind(suggestion.Name): plannerOf(in, suggestion.Kind(suggestion.Outside{Proposer: proposer.AtOnce{}}),
+			func() *v1alpha1.Suggestion { return &v1alpha1.Suggestion{} }),
+		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -22,6 +23,7 @@ import (
 var relations = map[schema.GroupVersionKind]func(*paper, *unstructured.Unstructured) error{
 	v1alpha1.GroupVersion.WithKind(accelerator.Name): (*paper).accelerator,
 	v1alpha1.GroupVersion.WithKind(poddefault.Name):  (*paper).podDefault,
+	corev1.SchemeGroupVersion.WithKind("ConfigMap"):  (*paper).configMap,
 }
 
 // relate gathers what the objects that are valid tell about others, wherever in the manifests they are.
@@ -33,8 +35,8 @@ func (p *planning) relate(ctx context.Context, documents []offline.Document) {
 			if !known {
 				continue
 			}
-			stored, refusal := p.schemas.Admit(ctx, o.Unstructured, p.namespace)
-			if !refusal.Empty() {
+			stored, valid := p.stored(ctx, o)
+			if !valid {
 				continue // the problem is told when the object's own turn comes
 			}
 			if err := add(p.cluster, stored); err != nil {
@@ -42,6 +44,15 @@ func (p *planning) relate(ctx context.Context, documents []offline.Document) {
 			}
 		}
 	}
+}
+
+// stored is an object as a cluster would have it. What kinds of others are like is not known: they are taken as they are.
+func (p *planning) stored(ctx context.Context, o offline.Object) (*unstructured.Unstructured, bool) {
+	if !p.schemas.Has(o.GroupVersionKind()) {
+		return o.Unstructured, true
+	}
+	stored, refusal := p.schemas.Admit(ctx, o.Unstructured, p.namespace)
+	return stored, refusal.Empty()
 }
 
 // accelerator adds an Accelerator as the manager sees it that has just looked at it. Of nodes nothing is known on paper.
@@ -64,5 +75,15 @@ func (p *paper) podDefault(o *unstructured.Unstructured) error {
 	}
 	p.podDefaults = slices.DeleteFunc(p.podDefaults, func(old v1alpha1.PodDefault) bool { return old.Name == d.Name && old.Namespace == d.Namespace })
 	p.podDefaults = append(p.podDefaults, d)
+	return nil
+}
+
+// configMap adds a ConfigMap, in which a template may be.
+func (p *paper) configMap(o *unstructured.Unstructured) error {
+	var c corev1.ConfigMap
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &c); err != nil {
+		return fmt.Errorf("reading the object: %w", err)
+	}
+	p.configMaps = append(p.configMaps, c)
 	return nil
 }

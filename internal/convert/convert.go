@@ -1,7 +1,8 @@
 // Copyright The Millrace Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package convert turns jobs of the Kubeflow training operators into TrainingJobs, and Profiles and PodDefaults into ours.
+// Package convert turns jobs of the Kubeflow training operators into TrainingJobs, and Katib's Experiments, Profiles and PodDefaults into
+// ours.
 //
 //	object -> table of kinds -> roles -> the framework's block -> run policy -> TrainingJob
 //
@@ -72,6 +73,9 @@ func New(objects []map[string]any) (Converter, error) {
 func (c Converter) Convert(object map[string]any) (Result, error) {
 	if result, ok, err := workspaceOf(object); ok {
 		return result, err
+	}
+	if isExperiment(object) {
+		return c.experiment(object)
 	}
 	r, ok := find(object)
 	if !ok {

@@ -18,7 +18,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
-// OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
+// OwnerUID indexes pods, trials and ConfigMaps by the UID of their controller, so that looking at one owner costs nothing for what others have.
 const OwnerUID = "metadata.ownerReferences.controller.uid"
 
 // JobNode indexes the pods of TrainingJobs by their node; pods of others, of which a cluster may have many more, are not in it.
@@ -42,6 +42,9 @@ const Accelerators = "spec.roles.accelerator.name"
 // Devices indexes pods by the extended resources that they hold.
 const Devices = "spec.containers.resources.requests.extended"
 
+// Trial indexes pods by the Trial that they belong to.
+const Trial = "metadata.labels.trial"
+
 // AnyAccelerator is the value of Accelerators of jobs whose status tells of Accelerators that they do not name.
 const AnyAccelerator = "*"
 
@@ -61,6 +64,9 @@ var indexes = []struct {
 	values client.IndexerFunc
 }{
 	{&corev1.Pod{}, OwnerUID, ownerUID},
+	{&corev1.Pod{}, Trial, trial},
+	{&v1alpha1.Trial{}, OwnerUID, ownerUID},
+	{&corev1.ConfigMap{}, OwnerUID, ownerUID},
 	{&corev1.Pod{}, JobNode, jobNode},
 	{&v1alpha1.TrainingJob{}, JudgedNode, judgedNodes},
 	{&corev1.Event{}, InvolvedUID, involvedUID},
@@ -96,6 +102,13 @@ func ownerUID(o client.Object) []string {
 		return nil
 	}
 	return []string{string(ref.UID)}
+}
+
+func trial(o client.Object) []string {
+	if name := o.GetLabels()[names.Trial]; name != "" {
+		return []string{name}
+	}
+	return nil
 }
 
 // JobOf is the name of the TrainingJob that controls an object, or empty.

@@ -34,6 +34,10 @@ const (
 	Accelerator = "millrace.dev/accelerator"
 	// AcceleratorForm is the label of the same pod with a digest of what the Accelerator meant when the pod was made.
 	AcceleratorForm = "millrace.dev/accelerator-form"
+	// Experiment is the label with the name of the Experiment that an object is part of.
+	Experiment = "millrace.dev/experiment"
+	// Trial is the label with the name of the Trial that a job and its pods belong to.
+	Trial = "millrace.dev/trial"
 	// Profile is the label with the Profile of a pod that shares a device.
 	Profile = "millrace.dev/profile"
 
@@ -66,6 +70,21 @@ const (
 	// EnvAttempt and EnvCheckpointDir are the variables by which every container knows its attempt, and where checkpoints are kept.
 	EnvAttempt       = "MILLRACE_ATTEMPT"
 	EnvCheckpointDir = "MILLRACE_CHECKPOINT_DIR"
+
+	// EnvMetricsURL, EnvMetricsToken and EnvMetricsCA are the variables by which a container knows where to push metrics to, and the
+	// files with its token and with the certificate of who takes them.
+	EnvMetricsURL   = "MILLRACE_METRICS_URL"
+	EnvMetricsToken = "MILLRACE_METRICS_TOKEN_FILE"
+	EnvMetricsCA    = "MILLRACE_METRICS_CA_FILE"
+
+	// Audience is whom the tokens of pods that push are for.
+	Audience = "millrace.dev"
+	// Authority is the ConfigMap with the manager's CA, in each namespace that needs it, and AuthorityKey where in it.
+	Authority    = "millrace-ca"
+	AuthorityKey = "ca.crt"
+	// Server is the Service of the manager's HTTP server and the Secret with its CA, and ServerPort its port.
+	Server     = "millrace-server"
+	ServerPort = 9443
 )
 
 // labelLength is the most a DNS label and a label value can hold.
@@ -88,12 +107,25 @@ func Claims(owner, role, content string) string {
 	return Short(owner + "-" + Lower(role) + "-" + Digest(content))
 }
 
+// TrialOf is the name of the Trial of an index of an Experiment, whose name is short enough.
+func TrialOf(experiment string, index int) string { return experiment + "-" + strconv.Itoa(index) }
+
+// Record is the name of the ConfigMap with a page of an Experiment's older trials.
+func Record(experiment string, page int) string {
+	return experiment + "-trials-" + strconv.Itoa(page)
+}
+
 // Workload is the name of the Kueue Workload that stands for a job.
 func Workload(owner string) string { return Short("trainingjob-" + owner) }
 
 // Host is the address of a pod behind its owner's headless Service.
 func Host(pod, service, namespace string) string {
 	return pod + "." + service + "." + namespace + ".svc"
+}
+
+// MetricsURL is where the metrics of a trial are pushed to, with the namespace of the manager.
+func MetricsURL(manager, namespace, trial string) string {
+	return "https://" + Server + "." + manager + ".svc:" + strconv.Itoa(ServerPort) + "/v1/namespaces/" + namespace + "/trials/" + trial + "/metrics"
 }
 
 // Lower is a role as names and labels write it.

@@ -42,6 +42,7 @@ var _ = Describe("the manager", Ordered, func() {
 		Expect(err).NotTo(HaveOccurred())
 		admin = server.Client(GinkgoTB(), scheme)
 		allow(admin)
+		allowWorkloads(context.Background(), admin)
 		leader, requests = start("one")
 	})
 	BeforeEach(func() { namespace = server.Namespace(GinkgoTB()) })
@@ -239,6 +240,8 @@ var _ = Describe("the manager", Ordered, func() {
 
 	itGivesDevices(&admin, &namespace)
 
+	itSearches(&admin, &namespace, &requests)
+
 	It("places a gang when a scheduler for it is installed and lets it in", func(ctx SpecContext) {
 		placeGang(ctx, admin, namespace, condition(v1alpha1.ConditionScheduled))
 	})
@@ -289,7 +292,7 @@ func start(name string) (context.CancelFunc, *envtest.Counter) {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	DeferCleanup(func() { cancel() })
-	Expect(controllers.Setup(ctx, mgr, controllers.Options{Healing: cfg.Healing.Policy()})).To(Succeed())
+	Expect(controllers.Setup(ctx, mgr, controllers.Options{Healing: cfg.Healing.Policy(), Meter: meter})).To(Succeed())
 	go func() {
 		defer GinkgoRecover()
 		Expect(mgr.Start(ctx)).To(Succeed())

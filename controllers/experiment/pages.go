@@ -1,0 +1,108 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package experiment
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/index"
+	"github.com/millrace-ml/millrace/internal/study"
+	"github.com/millrace-ml/millrace/internal/suggest"
+)
+
+// pages keeps what was decoded of pages, which never change: an experiment of 10,000 trials has fifty, and is looked at with each end.
+type pages struct {
+	mu      sync.Mutex
+	decoded map[types.UID]Page
+}
+
+func newPages() *pages { return &pages{decoded: map[types.UID]Page{}} }
+
+// mostPages is how many pages are kept decoded before they are read anew.
+const mostPages = 1000
+
+// read lists the pages of an experiment, in their order.
+func (p *pages) read(ctx context.Context, c client.Reader, mine []client.ListOption) ([]Page, error) {
+	var configs corev1.ConfigMapList
+	if err := c.List(ctx, &configs, append(slices.Clone(mine), client.UnsafeDisableDeepCopy)...); err != nil {
+		return nil, fmt.Errorf("reading pages of trials: %w", err)
+	}
+	var found []Page
+	for i := range configs.Items {
+		page, err := p.decode(&configs.Items[i])
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, page)
+	}
+	slices.SortFunc(found, func(a, b Page) int { return strings.Compare(a.Name, b.Name) })
+	return found, nil
+}
+
+func (p *pages) decode(config *corev1.ConfigMap) (Page, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if page, known := p.decoded[config.UID]; known {
+		return page, nil
+	}
+	records, err := study.Decode(config.Data[pageKey])
+	if err != nil {
+		return Page{}, fmt.Errorf("reading ConfigMap %s: %w", config.Name, err)
+	}
+	if len(p.decoded) >= mostPages {
+		clear(p.decoded)
+	}
+	page := Page{Name: config.Name, Records: records}
+	p.decoded[config.UID] = page
+	return page, nil
+}
+
+// prior are the results that an experiment starts from.
+func prior(ctx context.Context, c client.Reader, p *pages, e *v1alpha1.Experiment) ([]suggest.Trial, error) {
+	if e.Spec.WarmStart == nil {
+		return nil, nil
+	}
+	known := points(e)
+	for _, name := range e.Spec.WarmStart.Experiments {
+		records, err := recordsOf(ctx, c, p, client.ObjectKey{Namespace: e.Namespace, Name: name})
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, evidence(e, name, records)...)
+	}
+	for i := range known {
+		known[i].Prior, known[i].Finished = true, i+1
+	}
+	return known, nil
+}
+
+// recordsOf are the trials of another experiment; none where it is not there.
+func recordsOf(ctx context.Context, c client.Reader, p *pages, name client.ObjectKey) ([]study.Record, error) {
+	var other v1alpha1.Experiment
+	if err := c.Get(ctx, name, &other); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	var w World
+	var trials v1alpha1.TrialList
+	mine := []client.ListOption{client.InNamespace(name.Namespace), client.MatchingFields{index.OwnerUID: string(other.UID)}}
+	if err := c.List(ctx, &trials, append(slices.Clone(mine), client.UnsafeDisableDeepCopy)...); err != nil {
+		return nil, fmt.Errorf("reading trials of %s: %w", name.Name, err)
+	}
+	var err error
+	w.Trials = trials.Items
+	if w.Pages, err = p.read(ctx, c, mine); err != nil {
+		return nil, err
+	}
+	s, _ := studyOf(&other, w)
+	return s.Records, nil
+}

@@ -1,0 +1,91 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package experiment
+
+import (
+	"cmp"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/study"
+	"github.com/millrace-ml/millrace/internal/suggest"
+	"github.com/millrace-ml/millrace/internal/trialjob"
+)
+
+type uid = types.UID
+
+// World is what an Experiment is decided by.
+type World struct {
+	// Trials are the Trials of the experiment.
+	Trials []v1alpha1.Trial
+	// Pages are the records of older ones.
+	Pages []Page
+	// Prior are results from elsewhere.
+	Prior []suggest.Trial
+	// Template is what spec.trialTemplate.configMap has, where it names one; Missing says what of it is not there.
+	Template *runtime.RawExtension
+	Missing  string
+	// Answer is what the search says; Searching is true while it has no answer.
+	Answer    study.Result
+	Searching bool
+	// Live is what is known of the metrics of running trials.
+	Live map[uid]trialjob.Measured
+	// Recorded is true when the Suggestion of the experiment is there.
+	Recorded bool
+}
+
+// Page is a ConfigMap with records.
+type Page struct {
+	Name    string
+	Records []study.Record
+}
+
+// archived are the records of all pages, by their proposals.
+func (w World) archived() map[int]bool {
+	known := map[int]bool{}
+	for _, p := range w.Pages {
+		for _, r := range p.Records {
+			known[r.Proposal] = true
+		}
+	}
+	return known
+}
+
+// studyOf is the search of an experiment with its trials.
+func studyOf(e *v1alpha1.Experiment, w World) (study.Study, []suggest.Fault) {
+	problem, faults := study.ProblemOf(study.SearchOf(e), e.Namespace, e.Name)
+	s := study.Study{Problem: problem, Objectives: e.Spec.Objectives, Prior: w.Prior, Parallel: int(max(e.Spec.ParallelTrials, 1))}
+	archived := w.archived()
+	for _, p := range w.Pages {
+		s.Records = append(s.Records, p.Records...)
+	}
+	for i := range w.Trials {
+		if t := &w.Trials[i]; !archived[int(t.Spec.Proposal)] {
+			s.Records = append(s.Records, study.RecordOf(t))
+		}
+	}
+	slices.SortStableFunc(s.Records, func(a, b study.Record) int { return cmp.Compare(a.Proposal, b.Proposal) })
+	return s, faults
+}
+
+// room is how many trials may be made now.
+func room(e *v1alpha1.Experiment, s study.Study) int {
+	places := int(e.Spec.ParallelTrials) - (len(s.Records) - s.Over())
+	if e.Spec.MaxTrials > 0 {
+		places = min(places, int(e.Spec.MaxTrials)-len(s.Records))
+	}
+	return max(places, 0)
+}
+
+// template is the template of the trials, with what its ConfigMap has.
+func template(e *v1alpha1.Experiment, w World) v1alpha1.TrialTemplate {
+	t := *e.Spec.TrialTemplate.DeepCopy()
+	if t.ConfigMap != nil {
+		t.ConfigMap, t.Job = nil, w.Template
+	}
+	return t
+}

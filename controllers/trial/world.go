@@ -1,0 +1,41 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package trial
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/millrace-ml/millrace/internal/trialjob"
+)
+
+// Reading is whether the job of a trial could be looked for.
+type Reading string
+
+// The answers.
+const (
+	// Unneeded: nothing is to be decided by the job.
+	Unneeded Reading = ""
+	// Unknown: the watch on the kind is being opened.
+	Unknown Reading = "Unknown"
+	// Read: the job is as it is in World.
+	Read Reading = "Read"
+	// Unserved: the cluster does not serve the kind.
+	Unserved Reading = "Unserved"
+	// Forbidden: the manager may not read the kind.
+	Forbidden Reading = "Forbidden"
+)
+
+// World is what a Trial is decided by.
+type World struct {
+	// Reading is whether Job is known, and Why what the API server says where it is not.
+	Reading Reading
+	Why     string
+	// Job is the job; nil where it is not there.
+	Job *unstructured.Unstructured
+	// Cause is how the first of its pods failed, where the job failed.
+	Cause string
+	// Measured is what is known of its metrics. Unmetered is true when nobody measures anything here.
+	Measured  trialjob.Measured
+	Unmetered bool
+}

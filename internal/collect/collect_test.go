@@ -1,0 +1,433 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/millrace-ml/millrace/internal/observe"
+	"github.com/millrace-ml/millrace/internal/store"
+)
+
+var (
+	digits = store.Trial{Namespace: "team", Name: "digits-1", UID: "uid-1"}
+	follow = Target{Kind: Log, Pod: "digits-1", PodUID: "p", Container: "main", Format: observe.FormatText, Metrics: []string{"loss"}}
+	nans   = cmp.Comparer(func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) })
+)
+
+func quick() Options {
+	return Options{Workers: 10, Line: 1 << 10, Points: 8, Flush: time.Millisecond, Pace: time.Millisecond, Again: time.Millisecond}
+}
+
+func database(t testing.TB) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "metrics.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// run starts a Collector; what it returns kills it.
+func run(t testing.TB, s Store, c *cluster, opts Options) (*Collector, func()) {
+	t.Helper()
+	collector := New(s, c.client(t), clock.RealClock{}, logr.Discard(), opts)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := collector.Start(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	kill := func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(kill)
+	return collector, kill
+}
+
+// eventually waits until what f says is true.
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: did not come to be", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func count(c *Collector, n int64) func() bool {
+	return func() bool { return c.Snapshot(digits).Curves["loss"].Count >= n }
+}
+
+func end(c *cluster, collector *Collector, target Target) {
+	c.change(func(logs map[string]*podLog) { logs[target.Pod].ended = true })
+	target.Ended = true
+	collector.Want(digits, target)
+}
+
+// stored are the values of loss in the store.
+func stored(t *testing.T, s *store.Store) []float64 {
+	t.Helper()
+	samples, err := s.Read(t.Context(), digits, "loss", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []float64
+	for _, sample := range samples {
+		all = append(all, sample.Value)
+	}
+	return all
+}
+
+func TestALogIsFollowedToItsEnd(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	c.say("digits-1", 0, "loss=3")
+	collector, _ := run(t, s, c, quick())
+	collector.Want(digits, follow)
+	eventually(t, "the first value", count(collector, 1))
+	for i, text := range []string{"loss=2 loss=1", "Epoch 2", "loss=nan", "loss=low"} {
+		c.say("digits-1", time.Duration(i), "%s", text)
+	}
+	eventually(t, "the others", count(collector, 4))
+	if collector.Snapshot(digits).Drained {
+		t.Error("it is drained before its container has ended")
+	}
+	end(c, collector, follow)
+	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
+	if diff := cmp.Diff([]float64{3, 2, 1, math.NaN()}, stored(t, s), nans); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+	got := collector.Snapshot(digits)
+	loss := got.Curves["loss"]
+	if !got.Known || loss.Min != 1 || loss.NotFinite != 1 || !math.IsNaN(loss.Latest) || len(loss.Points) != 4 {
+		t.Errorf("the snapshot is %+v", got)
+	}
+	if got.Fault != `loss: "low" is not a number` {
+		t.Errorf("the fault is %q", got.Fault)
+	}
+	if c.requests > 3 {
+		t.Errorf("%d requests for one log", c.requests)
+	}
+	collector.Want(digits)
+	if _, _, found := collector.Find(name(digits)); found {
+		t.Error("a trial that wants nothing takes metrics")
+	}
+	collector.Forget(name(digits))
+	if got := collector.Snapshot(digits); got.Known {
+		t.Error("a trial that is gone is known")
+	}
+}
+
+// The manager is killed at random places of a log in which several lines have the same time, streams are cut off in the middle of
+// lines, and the database fails: every value is stored once.
+func TestNothingIsLostOrDoubled(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			c, s := newCluster(t), database(t)
+			faulty := &failing{Store: s}
+			var want []float64
+			at := time.Duration(0)
+			speak := func(n int) {
+				for range n {
+					at += []time.Duration{0, 0, 1, time.Millisecond, time.Second}[random.IntN(5)]
+					cut := []string{"", "", "", "CUT "}[random.IntN(4)]
+					v := float64(len(want))
+					want = append(want, v)
+					c.say("digits-1", at, "%sepoch loss=%g", cut, v)
+				}
+			}
+			speak(1)
+			for range 4 {
+				collector, kill := run(t, faulty, c, quick())
+				collector.Want(digits, follow)
+				before := int64(len(want))
+				speak(10)
+				faulty.fail.Store(int32(random.IntN(3)))
+				if random.IntN(2) == 0 {
+					eventually(t, "half of them", count(collector, before+int64(random.IntN(10))))
+				}
+				kill()
+				speak(random.IntN(5))
+			}
+			collector, _ := run(t, faulty, c, quick())
+			collector.Want(digits, follow)
+			end(c, collector, follow)
+			eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
+			if diff := cmp.Diff(want, stored(t, s)); diff != "" {
+				t.Errorf("stored (-want +got):\n%s", diff)
+			}
+			if got := collector.Snapshot(digits).Curves["loss"]; got.Count != int64(len(want)) || got.Latest != want[len(want)-1] {
+				t.Errorf("observed %+v of %d", got.Observation, len(want))
+			}
+		})
+	}
+}
+
+// failing is a store that fails so many times.
+type failing struct {
+	Store
+	fail atomic.Int32
+}
+
+func (f *failing) AppendAll(ctx context.Context, batches []store.Batch) error {
+	if f.fail.Add(-1) >= 0 {
+		return errors.New("the disk is full")
+	}
+	return f.Store.AppendAll(ctx, batches)
+}
+
+func TestTheLogOfAContainerThatWasRestarted(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	c.say("digits-1", 3*time.Second, "loss=1")
+	c.change(func(logs map[string]*podLog) {
+		logs["digits-1"].previous = []logLine{{noon, "loss=3"}, {noon.Add(time.Second), "loss=2"}}
+	})
+	target := follow
+	target.Restarts = 1
+	collector, _ := run(t, s, c, quick())
+	collector.Want(digits, target)
+	end(c, collector, target)
+	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
+	if diff := cmp.Diff([]float64{3, 2, 1}, stored(t, s)); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPodThatIsGone(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	target := follow
+	target.Ended = true
+	collector, _ := run(t, s, c, quick())
+	collector.Want(digits, target)
+	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
+	if got := collector.Snapshot(digits).Fault; !strings.Contains(got, "deleted before its log") {
+		t.Errorf("the fault is %q", got)
+	}
+}
+
+func TestLongLinesAreCutAndFiltersAreChecked(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	c.say("digits-1", 0, "%s loss=9", strings.Repeat("x", 2000))
+	c.say("digits-1", 1, "loss=1 %s", strings.Repeat("x", 20000))
+	c.say("digits-1", 2, "loss=2")
+	collector, _ := run(t, s, c, quick())
+	collector.Want(digits, follow)
+	eventually(t, "the values", count(collector, 2))
+	if got := collector.Snapshot(digits).Fault; !strings.Contains(got, "longer than can be read") {
+		t.Errorf("the fault is %q", got)
+	}
+	other := store.Trial{Namespace: "team", Name: "other", UID: "uid-2"}
+	bad := follow
+	bad.Filters = []string{"("}
+	collector.Want(other, bad)
+	eventually(t, "a fault", func() bool { return strings.Contains(collector.Snapshot(other).Fault, "regular expression") })
+}
+
+func TestWorkersAreBounded(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	opts := quick()
+	opts.Workers = 3
+	collector, _ := run(t, s, c, opts)
+	wanted := map[store.Trial]Target{}
+	for i := range 10 {
+		key := store.Trial{Namespace: "team", Name: fmt.Sprintf("t-%d", i), UID: fmt.Sprint(i)}
+		target := follow
+		target.Pod, target.PodUID = key.Name, key.Name
+		c.say(key.Name, 0, "loss=%d", i)
+		collector.Want(key, target)
+		wanted[key] = target
+	}
+	streams := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.open
+	}
+	eventually(t, "as many as may be are followed", func() bool { return streams() == 3 })
+	for key, target := range wanted {
+		c.change(func(logs map[string]*podLog) { logs[target.Pod].ended = true })
+		target.Ended = true
+		collector.Want(key, target)
+	}
+	for key := range wanted {
+		eventually(t, "all are read", func() bool { return collector.Snapshot(key).Drained })
+	}
+	if c.most > 3 {
+		t.Errorf("%d logs were followed at once, of at most 3", c.most)
+	}
+}
+
+func TestATrialOfTheSameNameBeginsAnew(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	collector, _ := run(t, s, c, quick())
+	push := Target{Kind: Push, Metrics: []string{"loss"}}
+	sample := observe.Sample{Metric: "loss", Value: 1, At: noon, Step: observe.NoStep}
+	collector.Want(digits, push)
+	if err := collector.Accept(t.Context(), store.Series{Trial: digits, Source: "a"}, []observe.Sample{sample}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a value", count(collector, 1))
+	next := digits
+	next.UID = "uid-9"
+	collector.Want(next, push)
+	eventually(t, "the store is read", func() bool { return collector.Snapshot(next).Known })
+	if got := collector.Snapshot(next); len(got.Curves) != 0 || collector.Snapshot(digits).Known {
+		t.Errorf("it begins with %+v", got)
+	}
+	push.Ended = true
+	collector.Want(next, push)
+	eventually(t, "the end", func() bool { return collector.Snapshot(next).Drained })
+}
+
+func TestNewsWakeATrialOnce(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	opts := quick()
+	opts.Pace = 50 * time.Millisecond
+	collector, _ := run(t, s, c, opts)
+	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer q.ShutDown()
+	if err := collector.Source().Start(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	collector.Want(digits, follow)
+	for i := range 100 {
+		c.say("digits-1", time.Duration(i), "loss=%d", i)
+	}
+	eventually(t, "all values", count(collector, 100))
+	request, _ := q.Get()
+	if request.NamespacedName != name(digits) {
+		t.Errorf("%s was woken", request)
+	}
+	q.Done(request)
+	if n := q.Len(); n > 1 {
+		t.Errorf("%d more are to be woken", n)
+	}
+}
+
+func TestCurvesAreThinned(t *testing.T) {
+	drawn := &curve{Observation: observe.Nothing("loss")}
+	for i := range 1000 {
+		drawn.add(observe.Sample{Metric: "loss", Value: float64(i), At: noon.Add(time.Duration(i))}, 8)
+	}
+	got := drawn.drawn()
+	if len(got.Points) > 9 || len(got.Points) < 5 || got.Points[0].Value != 0 || got.Points[len(got.Points)-1].Value != 999 || got.Count != 1000 {
+		t.Errorf("the curve is %+v", got)
+	}
+	if !slices.IsSortedFunc(got.Points, func(a, b Point) int { return a.At.Compare(b.At) }) {
+		t.Error("points are not in the order of time")
+	}
+}
+
+func TestEndpointsAreScraped(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	var asked atomic.Int32
+	status, elsewhere := atomic.Int32{}, atomic.Int32{}
+	status.Store(http.StatusOK)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
+		n := asked.Add(1)
+		if status.Load() == http.StatusFound {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			return
+		}
+		w.WriteHeader(int(status.Load()))
+		_, _ = fmt.Fprintf(w, "loss %d\n", n)
+	})
+	mux.HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	collector, _ := run(t, s, c, quick())
+	target := Target{Kind: Scrape, Pod: "digits-1", Metrics: []string{"loss"}, URL: server.URL + "/metrics", Interval: time.Second}
+	collector.Want(digits, target)
+	eventually(t, "a value", count(collector, 1))
+	status.Store(http.StatusFound)
+	target.Interval = 2 * time.Second // news: it is asked at once
+	collector.Want(digits, target)
+	eventually(t, "a fault", func() bool { return strings.Contains(collector.Snapshot(digits).Fault, "302") })
+	if elsewhere.Load() != 0 {
+		t.Error("it went where the pod sent it")
+	}
+	target.Ended = true
+	collector.Want(digits, target)
+	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
+	if diff := cmp.Diff([]float64{1}, stored(t, s)); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatAnotherManagerWasPushed(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	opts := quick()
+	opts.Refresh = time.Millisecond
+	collector, _ := run(t, s, c, opts)
+	collector.Want(digits, Target{Kind: Push, Metrics: []string{"loss"}})
+	sample := observe.Sample{Metric: "loss", Value: 1, At: noon, Step: observe.NoStep}
+	if err := s.Append(t.Context(), store.Series{Trial: digits, Source: "elsewhere"}, []observe.Sample{sample}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its value", count(collector, 1))
+}
+
+func TestOneTrialsMistakeIsNotTheOthers(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	s.Limits.Metrics = 1
+	collector, _ := run(t, s, c, quick())
+	both := follow
+	both.Metrics = []string{"loss", "accuracy"}
+	other, its := store.Trial{Namespace: "team", Name: "other", UID: "uid-2"}, follow
+	its.Pod, its.PodUID = "other", "o"
+	c.say("digits-1", 0, "loss=1 accuracy=2")
+	c.say("other", 0, "loss=7")
+	collector.Want(digits, both)
+	collector.Want(other, its)
+	eventually(t, "the other's value", func() bool { return collector.Snapshot(other).Curves["loss"].Latest == 7 })
+	eventually(t, "a fault", func() bool { return strings.Contains(collector.Snapshot(digits).Fault, "too many metrics") })
+}
+
+func TestNext(t *testing.T) {
+	for text, want := range map[string][]string{
+		"a\nbc\n":                         {"a", "bc"},
+		"\n\nx":                           {"", "", "x"},
+		strings.Repeat("y", 50) + "\nz\n": {strings.Repeat("y", 20), "z"},
+	} {
+		var got []string
+		for lines := bufio.NewReaderSize(strings.NewReader(text), 16); ; {
+			line, _, err := next(lines, 20)
+			if err == nil || len(line) > 0 {
+				got = append(got, string(line))
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("lines of %q (-want +got):\n%s", text, diff)
+		}
+	}
+}

@@ -1,0 +1,238 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package study
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/suggest"
+	"github.com/millrace-ml/millrace/internal/trialjob"
+)
+
+// Bounds of what a status holds.
+const (
+	frontiers = 32
+	points    = 32
+)
+
+// Counts counts the trials.
+func (s Study) Counts() v1alpha1.TrialCounts {
+	n := map[string]int32{}
+	for _, r := range s.Records {
+		n[r.Phase]++
+	}
+	return v1alpha1.TrialCounts{
+		Created: int32(len(s.Records)), //nolint:gosec // spec.maxTrials bounds it
+		Pending: new(n[v1alpha1.PhasePending] + n[""]), Running: new(n[v1alpha1.PhaseRunning]), Succeeded: new(n[v1alpha1.PhaseSucceeded]),
+		EarlyStopped: n[v1alpha1.PhaseEarlyStopped], Failed: new(n[v1alpha1.PhaseFailed] + n[v1alpha1.PhaseRejected]),
+		MetricsUnavailable: n[v1alpha1.PhaseMetricsUnavailable], Killed: n[v1alpha1.PhaseKilled],
+	}
+}
+
+// Failures is how many trials failed or ended without a value.
+func (s Study) Failures() int {
+	c := s.Counts()
+	return int(*c.Failed + c.MetricsUnavailable)
+}
+
+// Over is how many have ended.
+func (s Study) Over() int {
+	n := 0
+	for _, r := range s.Records {
+		if r.Over() {
+			n++
+		}
+	}
+	return n
+}
+
+// results are the trials that have a value of every objective, in the order of their ends: one that was stopped early is among them
+// where it had reached one.
+func (s Study) results() []suggest.Trial {
+	var found []suggest.Trial
+	for _, r := range s.ended() {
+		t := r.Trial(s.Objectives, len(found)+1)
+		t.Values = valuesOf(s.Objectives, r.Metrics)
+		if t.Values != nil && t.State != suggest.Failed {
+			t.State = suggest.Succeeded
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+// ended are the records of trials that have ended, in the order of their ends.
+func (s Study) ended() []Record {
+	at := map[int]Record{}
+	for _, r := range s.Records {
+		at[r.Proposal] = r
+	}
+	order, _ := Order(s.Records)
+	records := make([]Record, len(order))
+	for i, proposal := range order {
+		records[i] = at[proposal]
+	}
+	return records
+}
+
+// Best is the best trial; nil while there is none.
+func (s Study) Best() *v1alpha1.BestTrial {
+	best, found := suggest.Best(s.Problem, s.results())
+	if !found {
+		return nil
+	}
+	return new(s.best(best.Name))
+}
+
+// Pareto are the trials that no other beats in all objectives, of several.
+func (s Study) Pareto() []v1alpha1.BestTrial {
+	if len(s.Objectives) < 2 {
+		return nil
+	}
+	var front []v1alpha1.BestTrial
+	for _, t := range suggest.Pareto(s.Problem, s.results()) {
+		if len(front) < frontiers {
+			front = append(front, s.best(t.Name))
+		}
+	}
+	return front
+}
+
+func (s Study) best(name string) v1alpha1.BestTrial {
+	i := slices.IndexFunc(s.Records, func(r Record) bool { return r.Name == name })
+	r := s.Records[i]
+	b := v1alpha1.BestTrial{Trial: name, Metrics: r.Metrics}
+	for _, p := range s.Problem.Space.Parameters {
+		if value, active := r.Assignment[p.Name]; active {
+			b.Assignments = append(b.Assignments, v1alpha1.Assignment{Name: p.Name, Value: &value})
+		}
+	}
+	return b
+}
+
+// Curve is the best value of the first objective after so many ends, where it became better. When there are too many points the
+// oldest are thinned out, and the newest kept.
+func (s Study) Curve() []v1alpha1.CurvePoint {
+	var all []trialjob.Point
+	objective := s.Problem.Objectives[0]
+	for i, t := range s.results() {
+		value := t.Values[0]
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			continue
+		}
+		if n := len(all); n == 0 || better(objective, value, all[n-1].Value) {
+			all = append(all, trialjob.Point{Step: float64(i + 1), Value: value})
+		}
+	}
+	for len(all) > points {
+		all = append(thinned(all[:points]), all[points:]...)
+	}
+	return trialjob.Curve(all)
+}
+
+func thinned(all []trialjob.Point) []trialjob.Point {
+	var kept []trialjob.Point
+	for i, p := range all {
+		if i%2 == 0 {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+func better(o suggest.Objective, a, b float64) bool {
+	if o.Direction == suggest.Maximize {
+		return a > b
+	}
+	return a < b
+}
+
+// Reaches is true when values reach every goal that there is.
+func Reaches(objectives []v1alpha1.Objective, metrics []v1alpha1.MetricValue) bool {
+	goals := 0
+	for _, o := range objectives {
+		if o.Goal == "" {
+			continue
+		}
+		goals++
+		values := valuesOf([]v1alpha1.Objective{o}, metrics)
+		if values == nil || math.IsNaN(values[0]) || math.IsInf(values[0], 0) {
+			return false
+		}
+		if goal := trialjob.Real(o.Goal); values[0] != goal && !better(suggest.Objective{Direction: suggest.Direction(o.Direction)}, values[0], goal) {
+			return false
+		}
+	}
+	return goals > 0
+}
+
+// AtGoal is the first trial that reached the goals and ended with it.
+func (s Study) AtGoal() (Record, bool) {
+	for _, r := range s.ended() {
+		if r.State() != suggest.Failed && Reaches(s.Objectives, r.Metrics) {
+			return r, true
+		}
+	}
+	return Record{}, false
+}
+
+// alike is how many failures in a row tell of a cause that they share.
+const alike = 2
+
+// Failure is why the last trials failed, when they failed alike.
+func (s Study) Failure() *v1alpha1.TrialsFailure {
+	ended := s.ended()
+	slices.Reverse(ended)
+	n := int32(0)
+	for _, r := range ended {
+		if r.Phase == v1alpha1.PhaseKilled {
+			continue
+		}
+		if r.State() != suggest.Failed || symptom(r) != symptom(first(ended)) {
+			break
+		}
+		n++
+	}
+	if n < alike {
+		return nil
+	}
+	return &v1alpha1.TrialsFailure{Trials: n, Example: first(ended).Name, Message: first(ended).Message}
+}
+
+// first is the first of some records that was not killed.
+func first(records []Record) Record {
+	i := slices.IndexFunc(records, func(r Record) bool { return r.Phase != v1alpha1.PhaseKilled })
+	return records[max(i, 0)]
+}
+
+var digits = regexp.MustCompile(`[0-9][0-9a-f.]*`)
+
+// symptom is a message without what differs from trial to trial.
+func symptom(r Record) string {
+	return r.Phase + digits.ReplaceAllString(strings.ReplaceAll(r.Message, r.Name, "TRIAL"), "N")
+}
+
+// Lasted is how long the trials that came to an end by themselves took on average, and when the last one ended.
+func (s Study) Lasted() (mean time.Duration, last time.Time) {
+	var sum time.Duration
+	n := time.Duration(0)
+	for _, r := range s.Records {
+		if r.Over() && r.Ended.After(last) {
+			last = r.Ended
+		}
+		if r.Over() && !r.Started.IsZero() && r.Ended.After(r.Started) {
+			sum += r.Ended.Sub(r.Started)
+			n++
+		}
+	}
+	if n == 0 {
+		return 0, last
+	}
+	return sum / n, last
+}
