@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
@@ -150,5 +151,28 @@ func golden(t *testing.T, file, got string) {
 	}
 	if !bytes.Equal(want, []byte(got)) {
 		t.Error(cmp.Diff(string(want), got))
+	}
+}
+
+func TestARuleAboutNamedObjectsCoversThoseOnly(t *testing.T) {
+	bind := func(names ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{
+			APIGroups: []string{"rbac.authorization.k8s.io"}, Resources: []string{"clusterroles"}, Verbs: []string{"bind"}, ResourceNames: names,
+		}
+	}
+	for about, tc := range map[string]struct {
+		want, has rbacv1.PolicyRule
+		lacking   int
+	}{
+		"the same names": {want: bind("a", "b"), has: bind("b", "a")},
+		"a name is gone": {want: bind("a", "b"), has: bind("a"), lacking: 1},
+		"all there are":  {want: bind("a"), has: bind()},
+		"names for all":  {want: bind(), has: bind("a"), lacking: 1},
+	} {
+		t.Run(about, func(t *testing.T) {
+			if got := lacking([]rbacv1.PolicyRule{tc.want}, []rbacv1.PolicyRule{tc.has}); len(got) != tc.lacking {
+				t.Errorf("lacking %v, want %d", got, tc.lacking)
+			}
+		})
 	}
 }

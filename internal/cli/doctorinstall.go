@@ -183,13 +183,15 @@ func lacking(want, has []rbacv1.PolicyRule) []string {
 	return lacks
 }
 
-// single takes a rule apart into rules of one verb, resource and group.
+// single takes a rule apart into rules of one verb, resource and group; the names of objects stay together.
 func single(rule rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	var all []rbacv1.PolicyRule
 	for _, group := range rule.APIGroups {
 		for _, resource := range rule.Resources {
 			for _, verb := range rule.Verbs {
-				all = append(all, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}})
+				all = append(all, rbacv1.PolicyRule{
+					APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}, ResourceNames: rule.ResourceNames,
+				})
 			}
 		}
 	}
@@ -200,8 +202,13 @@ func gives(rule, need rbacv1.PolicyRule) bool {
 	has := func(list []string, word string) bool {
 		return slices.Contains(list, word) || slices.Contains(list, "*")
 	}
-	return len(rule.ResourceNames) == 0 && has(rule.APIGroups, need.APIGroups[0]) &&
-		has(rule.Resources, need.Resources[0]) && has(rule.Verbs, need.Verbs[0])
+	return covers(rule, need) && has(rule.APIGroups, need.APIGroups[0]) && has(rule.Resources, need.Resources[0]) && has(rule.Verbs, need.Verbs[0])
+}
+
+// covers is true where a rule is about every object by name that another is about; one without names is about all there are.
+func covers(rule, need rbacv1.PolicyRule) bool {
+	lacks := func(name string) bool { return !slices.Contains(rule.ResourceNames, name) }
+	return len(rule.ResourceNames) == 0 || len(need.ResourceNames) > 0 && !slices.ContainsFunc(need.ResourceNames, lacks)
 }
 
 // several names the first of many.
