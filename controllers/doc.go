@@ -4,6 +4,7 @@
 // Package controllers lists the kinds Millrace runs. Who owns what:
 //
 //	Accelerator   nothing
+//	Notebook      a StatefulSet, a Service, a route, claims of devices, snapshots
 //	TrainingJob   pods, one headless Service; ssh keys and hosts, claims of devices, where they are asked for
 //
 // Each kind is a package of its own that imports no other kind: kinds meet through the API only.

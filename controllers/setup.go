@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/controllers/notebook"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
@@ -36,6 +39,9 @@ type Options struct {
 	Gangs gang.Settings
 	// Healing is what nodes are judged by.
 	Healing health.Policy
+	// Notebooks are settings of notebooks, Probing says how they are asked when they were last used.
+	Notebooks notebook.Settings
+	Probing   notebook.Probing
 }
 
 // kinds is the list of everything Millrace runs.
@@ -46,6 +52,9 @@ var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
 		return trainingjob.Setup(mgr, deps, trainingjob.Options{Concurrency: o.MaxConcurrentReconciles, Gangs: o.Gangs, Healing: o.Healing})
 	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		return notebook.Setup(mgr, deps, notebook.Options{Concurrency: o.MaxConcurrentReconciles, Settings: o.Notebooks, Probing: o.Probing})
+	},
 }
 
 // Setup adds every kind to a manager.
@@ -53,7 +62,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	optional, err := engine.NewOptional(mgr, slices.Concat(accelerator.Optional, trainingjob.Optional)...)
+	optional, err := engine.NewOptional(mgr, slices.Concat(accelerator.Optional, trainingjob.Optional, notebook.Optional)...)
 	if err != nil {
 		return err
 	}
@@ -85,15 +94,25 @@ func Scheme() (*runtime.Scheme, error) {
 func CacheOptions() cache.Options {
 	strings := newPool()
 	own := labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})
-	return cache.Options{
+	options := cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:           {Transform: strings.pod},
 			&v1alpha1.TrainingJob{}: {Transform: strings.job},
 			&corev1.Node{}:          {Transform: stripNode},
 			&corev1.Service{}:       {Label: own},
 			&corev1.ConfigMap{}:     {Label: own},
-			&corev1.Event{}:         {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
+			// Of claims those that Millrace's StatefulSets made, and of service accounts those that notebooks run as.
+			&appsv1.StatefulSet{}:           {Label: own},
+			&corev1.PersistentVolumeClaim{}: {Label: own},
+			&corev1.ServiceAccount{}:        {Field: fields.OneTermEqualSelector("metadata.name", notebook.Editor)},
+			&corev1.Event{}:                 {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
 		},
 		DefaultTransform: stripOther,
 	}
+	for _, kind := range notebook.Optional {
+		o := &unstructured.Unstructured{}
+		o.SetGroupVersionKind(kind)
+		options.ByObject[o] = cache.ByObject{Label: own}
+	}
+	return options
 }

@@ -20,6 +20,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&TrainingJob{}, &TrainingJobList{},
 		&Accelerator{}, &AcceleratorList{},
+		&Notebook{}, &NotebookList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -17,11 +17,15 @@ import (
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/kueue"
+	"github.com/millrace-ml/millrace/internal/route"
 )
 
 // assumable are the optional parts of a cluster, by the kinds that show that they are there.
 func assumable() map[string][]schema.GroupVersionKind {
-	parts := map[string][]schema.GroupVersionKind{"kueue": {kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind}}
+	parts := map[string][]schema.GroupVersionKind{
+		"kueue": {kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind},
+		"istio": route.Kinds()[:1],
+	}
 	for _, row := range gang.Rows() {
 		if row.Grouped() {
 			parts[strings.ToLower(string(row.Name))] = []schema.GroupVersionKind{row.Kind}

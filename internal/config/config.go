@@ -39,6 +39,8 @@ type Config struct {
 	Namespaces []string `json:"namespaces"`
 	// Healing says which nodes are bad.
 	Healing Healing `json:"healing"`
+	// Notebook says how notebooks are reached, and when they are stopped by themselves.
+	Notebook Notebook `json:"notebook"`
 	// GracefulShutdownTimeout is how long work under way may take to end after SIGTERM.
 	GracefulShutdownTimeout metav1.Duration `json:"gracefulShutdownTimeout"`
 }
@@ -90,7 +92,7 @@ type Log struct {
 }
 
 // kinds are the kinds whose concurrency can be set.
-var kinds = []string{"TrainingJob"}
+var kinds = []string{"Notebook", "TrainingJob"}
 
 // Default is the configuration of an empty file.
 func Default() Config {
@@ -106,6 +108,7 @@ func Default() Config {
 		Concurrency:             map[string]int{},
 		Gang:                    Gang{Scheduler: string(v1alpha1.GangAuto), SchedulerNames: map[string]string{}},
 		Healing:                 defaultHealing(),
+		Notebook:                defaultNotebook(),
 		GracefulShutdownTimeout: seconds(20),
 	}
 	for _, kind := range kinds {
