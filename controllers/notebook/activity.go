@@ -6,6 +6,7 @@ package notebook
 import (
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -17,12 +18,12 @@ type Activity struct {
 	// Pod is the UID of the pod that was asked: what is known of one says nothing of the next.
 	Pod types.UID
 	// Last is when it was last used, rounded down to the grain of its policy, so that use alone is not news all the time.
-	Last time.Time
+	Last metav1.Time
 	// Fault is why it cannot be told, empty when it can.
 	Fault string
 	// Idle is when the server was asked and told that it is idle for longer than its policy allows; zero when it is not. Only a
 	// server that has just been asked is stopped.
-	Idle time.Time
+	Idle metav1.Time
 }
 
 // fresh is how old an answer may be by which a server is stopped.
@@ -40,9 +41,9 @@ func (c culling) judge(pod types.UID, known time.Time, a activity.Answer, now ti
 	if last.Before(known) {
 		last = known
 	}
-	found := Activity{Pod: pod, Last: last.Truncate(c.grain())}
+	found := Activity{Pod: pod, Last: metav1.NewTime(last.Truncate(c.grain()))}
 	if c.idle > 0 && now.Sub(last) >= c.idle {
-		found.Idle = now
+		found.Idle = metav1.NewTime(now)
 	}
 	return found
 }

@@ -84,7 +84,7 @@ func due(s *state) (reason, bool) {
 // idle: it was asked just now, and was not used for too long.
 func idle(s *state) (reason, bool) {
 	a := s.activity()
-	over := s.culling.idle > 0 && a != nil && a.Fault == "" && !a.Idle.IsZero() && s.now.Sub(a.Idle) <= fresh
+	over := s.culling.idle > 0 && a != nil && a.Fault == "" && !a.Idle.IsZero() && s.now.Sub(a.Idle.Time) <= fresh
 	return reason{v1alpha1.ReasonIdle, fmt.Sprintf("nothing was used for %s", s.culling.idle)}, over
 }
 

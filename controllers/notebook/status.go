@@ -65,7 +65,7 @@ func (s *state) times() {
 		st.RunningTime = stamp(s.now)
 	}
 	if a := s.activity(); a != nil && a.Fault == "" {
-		st.LastActivity = stamp(a.Last)
+		st.LastActivity = stamp(a.Last.Time)
 	}
 	st.CullTime = s.cullTime()
 }

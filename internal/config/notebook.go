@@ -64,7 +64,7 @@ func defaultNotebook() Notebook {
 			Kind: string(v1alpha1.RouteAuto), Scheme: "https", IstioGateway: "kubeflow/kubeflow-gateway", ClusterDomain: "cluster.local",
 		},
 		IdleAfter: seconds(24 * 60 * 60),
-		Probe:     Probe{Every: seconds(60), Timeout: seconds(5), Parallel: 64},
+		Probe:     Probe{Every: seconds(60), Timeout: seconds(5), Parallel: 64, Queries: []string{}},
 	}
 }
 
