@@ -80,9 +80,9 @@ func (s *state) replace(plan *engine.Plan) {
 	}
 	switch {
 	case s.nb.Annotations[names.Restart] == string(p.UID):
-		plan.Delete = append(plan.Delete, engine.Step{Object: p, Reason: eventRestart, Why: "a restart was asked for"})
+		plan.Delete = append(plan.Delete, engine.Step{Object: named(p), Reason: eventRestart, Why: "a restart was asked for"})
 	case len(s.changes) > 0 && main(p).State.Running == nil && !s.held():
-		plan.Delete = append(plan.Delete, engine.Step{Object: p, Reason: eventReplace, Why: "its server does not run, and what is wanted has changed"})
+		plan.Delete = append(plan.Delete, engine.Step{Object: named(p), Reason: eventReplace, Why: "its server does not run, and what is wanted has changed"})
 	}
 }
 
@@ -103,7 +103,15 @@ func (s *state) resize(plan *engine.Plan) {
 	if err != nil {
 		panic(err) // only of types that JSON cannot hold
 	}
-	plan.Patch = append(plan.Patch, engine.Step{Object: p, Subresource: "resize", Data: data, Reason: eventResize, Why: "cpu and memory are changed in place"})
+	plan.Patch = append(plan.Patch, engine.Step{Object: named(p), Subresource: "resize", Data: data, Reason: eventResize, Why: "cpu and memory are changed in place"})
+}
+
+// named is a pod by its name and UID. It carries its kind, which what comes from a cache does not, so that a refusal tells of what.
+func named(p *corev1.Pod) *corev1.Pod {
+	return &corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: p.Namespace, UID: p.UID},
+	}
 }
 
 // resizes is true when the pod has not got the cpu and memory that are wanted.

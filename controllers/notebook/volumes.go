@@ -86,7 +86,11 @@ func (s *state) grow(plan *engine.Plan) {
 	if err != nil {
 		panic(err) // only of types that JSON cannot hold
 	}
-	plan.Patch = append(plan.Patch, engine.Step{Object: claim, Data: data, Reason: eventResize, Why: "the volume grows to " + w.Size.String()})
+	named := &corev1.PersistentVolumeClaim{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		ObjectMeta: metav1.ObjectMeta{Name: claim.Name, Namespace: claim.Namespace, UID: claim.UID},
+	}
+	plan.Patch = append(plan.Patch, engine.Step{Object: named, Data: data, Reason: eventResize, Why: "the volume grows to " + w.Size.String()})
 }
 
 // snapshots takes those that are asked for, once the volume is there, and deletes those that are not any more.
