@@ -4,9 +4,10 @@
 // Package controllers lists the kinds Millrace runs. Who owns what:
 //
 //	Accelerator   nothing
+//	Experiment    Trials, a Suggestion, ConfigMaps with the records of old trials
+//	Notebook      a StatefulSet, a Service, a route, claims of devices, snapshots
 //	PodDefault    nothing
 //	Profile       its namespace, and in it access, limits and policies
-//	Experiment    Trials, a Suggestion, ConfigMaps with the records of old trials
 //	Suggestion    nothing
 //	TrainingJob   pods, one headless Service; ssh keys and hosts, claims of devices, where they are asked for
 //	Trial         one job of the kind that its template names

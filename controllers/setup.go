@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +27,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
 	"github.com/millrace-ml/millrace/controllers/experiment"
+	"github.com/millrace-ml/millrace/controllers/notebook"
 	"github.com/millrace-ml/millrace/controllers/poddefault"
 	"github.com/millrace-ml/millrace/controllers/profile"
 	"github.com/millrace-ml/millrace/controllers/suggestion"
@@ -53,6 +56,9 @@ type Options struct {
 	// Meter measures trials; nil measures nothing. News wakes Experiments when it has news, TrialNews wakes Trials.
 	Meter           trialjob.Meter
 	News, TrialNews []source.Source
+	// Notebooks are settings of notebooks, Probing says how they are asked when they were last used.
+	Notebooks notebook.Settings
+	Probing   notebook.Probing
 }
 
 // kinds is the list of everything Millrace runs.
@@ -87,6 +93,9 @@ var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 		outside := trial.Outside{Jobs: jobs, Meter: o.Meter, News: append([]source.Source{jobs.Source()}, o.TrialNews...)}
 		return trial.Setup(mgr, deps, o.MaxConcurrentReconciles, outside)
 	},
+	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
+		return notebook.Setup(mgr, deps, notebook.Options{Concurrency: o.MaxConcurrentReconciles, Settings: o.Notebooks, Probing: o.Probing})
+	},
 }
 
 // searches is how many experiments have proposals worked out at once. Each takes a processor for up to a second.
@@ -97,7 +106,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	optional, err := engine.NewOptional(mgr, slices.Concat(accelerator.Optional, poddefault.Optional, profile.Optional, trainingjob.Optional)...)
+	optional, err := engine.NewOptional(mgr, slices.Concat(
+		accelerator.Optional, notebook.Optional, poddefault.Optional, profile.Optional, trainingjob.Optional)...)
 	if err != nil {
 		return err
 	}
@@ -129,20 +139,29 @@ func Scheme() (*runtime.Scheme, error) {
 func CacheOptions() cache.Options {
 	strings := newPool()
 	own := labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})
-	return cache.Options{
+	options := cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                 {Transform: strings.pod},
-			&v1alpha1.TrainingJob{}:       {Transform: strings.job},
-			&corev1.Node{}:                {Transform: stripNode},
-			&corev1.Service{}:             {Label: own},
-			&corev1.ConfigMap{}:           {Label: own},
-			&corev1.ServiceAccount{}:      {Label: own},
-			&corev1.ResourceQuota{}:       {Label: own},
-			&corev1.LimitRange{}:          {Label: own},
-			&rbacv1.RoleBinding{}:         {Label: own},
-			&networkingv1.NetworkPolicy{}: {Label: own},
-			&corev1.Event{}:               {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
+			&corev1.Pod{}:                   {Transform: strings.pod},
+			&v1alpha1.TrainingJob{}:         {Transform: strings.job},
+			&corev1.Node{}:                  {Transform: stripNode},
+			&corev1.Service{}:               {Label: own},
+			&corev1.ConfigMap{}:             {Label: own},
+			&corev1.ResourceQuota{}:         {Label: own},
+			&corev1.LimitRange{}:            {Label: own},
+			&rbacv1.RoleBinding{}:           {Label: own},
+			&networkingv1.NetworkPolicy{}:   {Label: own},
+			&appsv1.StatefulSet{}:           {Label: own},
+			&corev1.PersistentVolumeClaim{}: {Label: own}, // those that our StatefulSets made
+			// Whoever made them: notebooks run as those of Kubeflow's Profiles too. The one that every namespace has is of no use.
+			&corev1.ServiceAccount{}: {Field: fields.OneTermNotEqualSelector("metadata.name", "default")},
+			&corev1.Event{}:          {Field: fields.OneTermEqualSelector("reason", trainingjob.FailedMount)},
 		},
 		DefaultTransform: stripOther,
 	}
+	for _, kind := range notebook.Optional {
+		o := &unstructured.Unstructured{}
+		o.SetGroupVersionKind(kind)
+		options.ByObject[o] = cache.ByObject{Label: own}
+	}
+	return options
 }

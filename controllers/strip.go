@@ -28,7 +28,7 @@ func stripPod(p *corev1.Pod) {
 	if p.Annotations[kueue.WorkloadAnnotation] != "" {
 		pinned = p.Spec.NodeSelector // its place in the topology of its queue, which no other pod may have
 	}
-	p.Annotations = keep(p.Annotations, names.Heartbeat, names.Step, names.Checkpoint, names.Avoids)
+	p.Annotations = keep(p.Annotations, names.Heartbeat, names.Step, names.Checkpoint, names.Avoids, names.MadeFrom)
 	p.Spec = corev1.PodSpec{
 		NodeSelector: pinned,
 		NodeName:     p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy, Containers: stripContainers(p.Spec.Containers),

@@ -25,6 +25,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Experiment{}, &ExperimentList{},
 		&Suggestion{}, &SuggestionList{},
 		&Trial{}, &TrialList{},
+		&Notebook{}, &NotebookList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

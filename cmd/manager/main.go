@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"time"
+	_ "time/tzdata" // schedules name time zones, and the image has no files of them
 
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -87,7 +88,9 @@ func newManager(ctx context.Context, rc *rest.Config, cfg config.Config) (ctrl.M
 	if err := mgr.AddReadyzCheck("caches", synced(mgr.GetCache())); err != nil {
 		return nil, fmt.Errorf("adding the readiness check: %w", err)
 	}
-	return mgr, controllers.Setup(ctx, mgr, controllers.Options{Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings()})
+	return mgr, controllers.Setup(ctx, mgr, controllers.Options{
+		Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(), Notebooks: cfg.Notebook.Settings(), Probing: cfg.Notebook.Probing(),
+	})
 }
 
 // synced is ready once the caches are filled. A standby is ready too: its caches are.

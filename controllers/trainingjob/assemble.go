@@ -38,7 +38,7 @@ func (s *state) assemble(plan *engine.Plan) {
 
 // formed is true when it is known what the pods of all roles ask for. A group that was made before an Accelerator was gone stays as it is.
 func (s *state) formed() bool {
-	return !slices.ContainsFunc(s.layout.Roles, func(r framework.Role) bool { return r.Accelerator != nil && s.asks(&r, "").of == nil })
+	return !slices.ContainsFunc(s.layout.Roles, func(r framework.Role) bool { return r.Accelerator != nil && s.asks(&r, "").Of == nil })
 }
 
 // require adds up what the pods of the minimum ask for, with their devices: those of the roles' minimums, or else the first in

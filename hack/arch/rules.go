@@ -15,14 +15,15 @@ var product = []string{"api", "cmd", "config", "controllers", "internal"}
 var pure = []string{
 	"internal/accelerator", "internal/checkpoint", "internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/gang",
 	"internal/health", "internal/kueue", "internal/names", "internal/observe",
-	"internal/poddefault", "internal/podspec", "internal/profile", "internal/serving", "internal/study", "internal/suggest", "internal/trialjob",
+	"internal/poddefault", "internal/podspec", "internal/profile", "internal/route", "internal/serving", "internal/study", "internal/suggest",
+	"internal/trialjob",
 }
 
 // pureFiles are the thinking half of a controller.
 var pureFiles = []string{
-	"accelerator.go", "accept.go", "cause.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "heal.go", "indexes.go", "plan.go",
-	"poddefaults.go", "pods.go", "policy.go", "progress.go", "queue.go", "queuewords.go", "refuse.go", "remote.go", "restarts.go", "status.go", "topology.go",
-	"waits.go", "warmstart.go", "world.go",
+	"accelerator.go", "accept.go", "activity.go", "cause.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go",
+	"heal.go", "indexes.go", "pending.go", "plan.go", "poddefaults.go", "pods.go", "policy.go", "progress.go", "queue.go", "queuewords.go",
+	"refuse.go", "remote.go", "restarts.go", "routes.go", "status.go", "topology.go", "volumes.go", "waits.go", "warmstart.go", "world.go",
 }
 
 // acting is what pure code may not import: the ways to the API server, the clock, the environment and the network.

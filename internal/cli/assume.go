@@ -20,12 +20,14 @@ import (
 	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/profile"
+	"github.com/millrace-ml/millrace/internal/route"
 )
 
 // assumable are the optional parts of a cluster, by the kinds that show that they are there.
 func assumable() map[string][]schema.GroupVersionKind {
 	parts := map[string][]schema.GroupVersionKind{
-		"kueue": {kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind}, "istio": {profile.AuthorizationPolicy},
+		"kueue": {kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind},
+		"istio": {profile.AuthorizationPolicy, route.Kinds()[0]},
 	}
 	for _, row := range gang.Rows() {
 		if row.Grouped() {

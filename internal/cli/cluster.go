@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -94,7 +95,9 @@ func Reach(config *rest.Config, namespace string) (*Cluster, error) {
 
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, rbacv1.AddToScheme, resourcev1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, appsv1.AddToScheme, networkingv1.AddToScheme, rbacv1.AddToScheme, resourcev1.AddToScheme, v1alpha1.AddToScheme,
+	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("building the scheme: %w", err)
 		}
@@ -114,6 +117,7 @@ func newMapper() meta.RESTMapper {
 		mapper.Add(kind, meta.RESTScopeRoot)
 	}
 	mapper.Add(v1alpha1.GroupVersion.WithKind("TrainingJob"), meta.RESTScopeNamespace)
+	mapper.Add(v1alpha1.GroupVersion.WithKind("Notebook"), meta.RESTScopeNamespace)
 	pods := schema.GroupVersionResource{Group: podMetrics.Group, Version: podMetrics.Version, Resource: "pods"}
 	mapper.AddSpecific(podMetrics, pods, pods, meta.RESTScopeNamespace)
 	return mapper

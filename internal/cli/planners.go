@@ -19,11 +19,13 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
 	"github.com/millrace-ml/millrace/controllers/experiment"
+	"github.com/millrace-ml/millrace/controllers/notebook"
 	"github.com/millrace-ml/millrace/controllers/poddefault"
 	"github.com/millrace-ml/millrace/controllers/profile"
 	"github.com/millrace-ml/millrace/controllers/suggestion"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/controllers/trial"
+	"github.com/millrace-ml/millrace/internal/config"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/health"
 	tenants "github.com/millrace-ml/millrace/internal/profile"
@@ -66,7 +68,8 @@ func planners(in *paper) map[schema.GroupVersionKind]planner {
 			func() *v1alpha1.Experiment { return &v1alpha1.Experiment{} }),
 		v1alpha1.GroupVersion.WithKind(suggestion.Name): plannerOf(in, suggestion.Kind(suggestion.Outside{Proposer: proposer.AtOnce{}}),
 			func() *v1alpha1.Suggestion { return &v1alpha1.Suggestion{} }),
-		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
+		v1alpha1.GroupVersion.WithKind(trial.Name):    plannerOf(in, trial.Kind(trial.Outside{Jobs: in}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
+		v1alpha1.GroupVersion.WithKind(notebook.Name): plannerOf(in, notebook.Kind(in, config.Default().Notebook.Settings()), func() *v1alpha1.Notebook { return &v1alpha1.Notebook{} }),
 	}
 }
 

@@ -36,7 +36,7 @@ const UnwellNode = "unwell"
 // InvolvedUID indexes events by the UID of the object they are about.
 const InvolvedUID = "involvedObject.uid"
 
-// Accelerators indexes jobs that have not ended by the Accelerators they name.
+// Accelerators indexes jobs that have not ended, and notebooks, by the Accelerators they name.
 const Accelerators = "spec.roles.accelerator.name"
 
 // Devices indexes pods by the extended resources that they hold.
@@ -74,6 +74,7 @@ var indexes = []struct {
 	{&corev1.Pod{}, Devices, devices},
 	{&v1alpha1.TrainingJob{}, HoldsNodes, holdsNodes},
 	{&corev1.Pod{}, AsksForDefaults, asksForDefaults},
+	{&v1alpha1.Notebook{}, Accelerators, notebookAccelerators},
 }
 
 // Add declares the indexes to a cache.
@@ -166,6 +167,21 @@ func accelerators(o client.Object) []string {
 		}
 	}
 	for _, c := range job.Status.Conditions {
+		if c.Type == v1alpha1.ConditionScheduled && slices.Contains(elsewhere, c.Reason) {
+			named = append(named, AnyAccelerator)
+		}
+	}
+	return named
+}
+
+// notebookAccelerators does so for notebooks; the field has the same name.
+func notebookAccelerators(o client.Object) []string {
+	nb, ok := o.(*v1alpha1.Notebook)
+	if !ok || nb.Spec.Accelerator == nil {
+		return nil
+	}
+	named := []string{nb.Spec.Accelerator.Name}
+	for _, c := range nb.Status.Conditions {
 		if c.Type == v1alpha1.ConditionScheduled && slices.Contains(elsewhere, c.Reason) {
 			named = append(named, AnyAccelerator)
 		}

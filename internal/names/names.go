@@ -24,6 +24,8 @@ const (
 
 	// TrainingJob is the label with the name of the job a pod or Service belongs to.
 	TrainingJob = "millrace.dev/trainingjob"
+	// Notebook is the label with the name of the notebook an object belongs to.
+	Notebook = "millrace.dev/notebook"
 	// Role is the label with a pod's role in lower case.
 	Role = "millrace.dev/role"
 	// Index is the label with a pod's index in its role, from 0.
@@ -66,6 +68,15 @@ const (
 	PodDefaults = "millrace.dev/poddefaults"
 	// Asks is the annotation of a Workload with a digest of what its pods ask for.
 	Asks = "millrace.dev/asks"
+
+	// MadeFrom is the annotation of a notebook's pod with what it was made from, by field.
+	MadeFrom = "millrace.dev/made-from"
+	// Restart is the annotation of a notebook with the UID of the pod that is to be replaced by a new one.
+	Restart = "millrace.dev/restart"
+	// Stopped is the annotation of a notebook, Kubeflow's own, that keeps its server away; the value is the time in RFC 3339.
+	Stopped = "kubeflow-resource-stopped"
+	// StoppedBecause is the annotation of a notebook that Millrace stopped, with the reason in a word.
+	StoppedBecause = "millrace.dev/stopped-because"
 
 	// EnvAttempt and EnvCheckpointDir are the variables by which every container knows its attempt, and where checkpoints are kept.
 	EnvAttempt       = "MILLRACE_ATTEMPT"
@@ -114,6 +125,18 @@ func TrialOf(experiment string, index int) string { return experiment + "-" + st
 func Record(experiment string, page int) string {
 	return experiment + "-trials-" + strconv.Itoa(page)
 }
+
+// WorkspaceClaim is the name that a StatefulSet gives to the claim of a notebook's workspace.
+func WorkspaceClaim(owner string) string { return Workspace + "-" + owner + "-0" }
+
+// Workspace is the name of a notebook's volume with its user's files.
+const Workspace = "workspace"
+
+// NotebookRoute is the name of the route to a notebook, as Kubeflow gives it.
+func NotebookRoute(namespace, owner string) string { return "notebook-" + namespace + "-" + owner }
+
+// NotebookPath is the path below which a notebook's server is, without the last slash.
+func NotebookPath(namespace, owner string) string { return "/notebook/" + namespace + "/" + owner }
 
 // Workload is the name of the Kueue Workload that stands for a job.
 func Workload(owner string) string { return Short("trainingjob-" + owner) }

@@ -19,6 +19,7 @@ var sources = map[string][]string{
 	"accelerators.md": {"accelerator_status.go"},
 	"profile.md":      {"profile_status.go"},
 	"poddefault.md":   {"poddefault_status.go"},
+	"notebook.md":     {"notebook_status.go"},
 }
 
 // TestEveryReasonIsDocumented reads the reasons from their declarations, so that a new one cannot be forgotten.
