@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
@@ -141,6 +142,17 @@ func (k *playedKueue) play(s *story, step []string) {
 	switch step[0] {
 	case "evict":
 		k.set(kueue.Evicted, yes, step[1], s.now)
+		k.world.Workload.Status.ClusterName = nil
+		return
+	case "send":
+		k.admit(s.now, func(_, most int32) int32 { return most })
+		k.world.Workload.Status.ClusterName = new("far")
+		return
+	case "copy":
+		copied(s, step[1])
+		return
+	case "close":
+		k.set(kueue.Finished, yes, "Succeeded", s.now)
 		return
 	case "remove", "install":
 		k.removed = step[0] == "remove"
@@ -156,4 +168,18 @@ func (k *playedKueue) play(s *story, step []string) {
 		}
 		return int32(n)
 	})
+}
+
+// copied gives the job the status it has in another cluster.
+func copied(s *story, phase string) {
+	s.job.Status = v1alpha1.TrainingJobStatus{Phase: phase, Ready: "as there"}
+	ending := condition(v1alpha1.ConditionSucceeded, unknown, v1alpha1.ReasonInProgress, "copied")
+	switch phase {
+	case v1alpha1.PhaseRunning:
+		s.job.Status.StartTime = new(metav1.NewTime(s.now))
+	case v1alpha1.PhaseSucceeded:
+		s.job.Status.CompletionTime = new(metav1.NewTime(s.now))
+		ending = condition(v1alpha1.ConditionSucceeded, yes, v1alpha1.ReasonTrainingSucceeded, "copied")
+	}
+	set(s.job, ending)
 }

@@ -28,6 +28,7 @@ import (
 // script is a job and what happens to it, a line each: "run NAME", "succeed NAME", "fail NAME CODE [MESSAGE]", "lose NAME" (evicted),
 // "delete NAME" (by force), "terminate NAME" (with grace), "end NAME" (a terminating pod is gone), "wait DURATION", "suspend", "resume",
 // "scale N", and of Kueue "admit [N]" (workers), "evict REASON", "remove" (its API) and "install". NAME may be all.
+// Of MultiKueue "send" (to another cluster), "copy PHASE" (its status there) and "close" (its Workload).
 // A pod that runs does so on the node of its name. "break NODE" gives a node a bad condition, "mend NODE" takes it away, "silence NODE"
 // lets its kubelet fall silent, "fault NAME" makes a device of a pod unhealthy. "accelerator COUNT LABEL" lets the Accelerator a100 be one of nodes
 // of up to so many devices with such a label, "accelerator none" deletes it.
@@ -96,7 +97,9 @@ func (s *story) settle() {
 		if s.over {
 			return
 		}
-		Report(s.job, world, s.now)
+		if !mirrored(s.job, world) {
+			Report(s.job, world, s.now)
+		}
 		s.tell()
 		if !wrote && gocmp.Equal(before.Status, s.job.Status) {
 			if plan.Again > 0 {
@@ -176,7 +179,7 @@ func (s *story) play(step []string) {
 			s.t.Fatal(err)
 		}
 		s.now = s.now.Add(d)
-	case "admit", "evict", "remove", "install":
+	case "admit", "evict", "remove", "install", "send", "copy", "close":
 		s.kueue.play(s, step)
 	case "break", "silence", "mend":
 		s.now = s.now.Add(time.Second)
