@@ -138,12 +138,12 @@ func cordonNodes(ctx context.Context, admin client.WithWatch) {
 	role, _, _ := strings.Cut(string(text), "---\n")
 	component := &rbacv1.ClusterRole{}
 	Expect(yaml.Unmarshal([]byte(role), component)).To(Succeed())
-	bind(admin, component)
+	bind(ctx, admin, component)
 	gpuNode(ctx, admin, "cordon-1", 8)
 	gpuNode(ctx, admin, "cordon-2", 8)
 	a := &v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "cordoned"}, Spec: v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu"}}
 	Expect(admin.Create(ctx, a)).To(Succeed())
-	DeferCleanup(func() { Expect(admin.Delete(context.Background(), a)).To(Succeed()) })
+	DeferCleanup(func(ctx context.Context) { Expect(admin.Delete(ctx, a)).To(Succeed()) })
 	node := &corev1.Node{}
 	look := func() bool {
 		Expect(admin.Get(ctx, client.ObjectKey{Name: "cordon-1"}, node)).To(Succeed())

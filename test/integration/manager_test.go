@@ -319,15 +319,15 @@ func allow(admin client.Client) {
 		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"*"}}},
 	}
 	for _, r := range []*rbacv1.ClusterRole{role, lease} {
-		bind(admin, r)
+		bind(context.Background(), admin, r)
 	}
 }
 
 // bind lets the managers do what a role allows.
-func bind(admin client.Client, r *rbacv1.ClusterRole) {
+func bind(ctx context.Context, admin client.Client, r *rbacv1.ClusterRole) {
 	GinkgoHelper()
-	Expect(admin.Create(context.Background(), r)).To(Succeed())
-	Expect(admin.Create(context.Background(), &rbacv1.ClusterRoleBinding{
+	Expect(admin.Create(ctx, r)).To(Succeed())
+	Expect(admin.Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: r.Name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: r.Name},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "managers"}},
