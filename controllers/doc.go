@@ -3,7 +3,7 @@
 
 // Package controllers lists the kinds Millrace runs. Who owns what:
 //
-//	Accelerator   nothing
+//	Accelerator   nothing; the cordon of nodes that are bad, where the configuration allows it
 //	TrainingJob   pods, one headless Service; ssh keys and hosts, claims of devices, where they are asked for
 //
 // Each kind is a package of its own that imports no other kind: kinds meet through the API only.
