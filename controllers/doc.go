@@ -3,7 +3,7 @@
 
 // Package controllers lists the kinds Millrace runs. Who owns what:
 //
-//	Accelerator   nothing
+//	Accelerator   nothing; the cordon of nodes that are bad, where the configuration allows it
 //	Experiment    Trials, a Suggestion, ConfigMaps with the records of old trials
 //	Notebook      a StatefulSet, a Service, a route, claims of devices, snapshots
 //	PodDefault    nothing

@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/yaml"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -228,5 +229,36 @@ func move(r *rand.Rand, w *World, theirs map[string]bool) {
 	default: // kubectl uncordon
 		n.Spec.Unschedulable = false
 		delete(theirs, n.Name)
+	}
+}
+
+func TestOnlyWhatJobsHoldAgainstNodesWakesAnything(t *testing.T) {
+	holding := func(devices ...string) *v1alpha1.TrainingJob {
+		job := &v1alpha1.TrainingJob{}
+		if len(devices) > 0 {
+			job.Status.Nodes = []v1alpha1.JudgedNode{{Name: "n1", Devices: devices}}
+		}
+		return job
+	}
+	later := holding("GPU-1")
+	later.Status.Ready = "1/1"
+	for name, c := range map[string]struct {
+		old, now *v1alpha1.TrainingJob
+		want     bool
+	}{
+		"the first device fails":  {holding(), holding("GPU-1"), true},
+		"another one fails":       {holding("GPU-1"), holding("GPU-1", "GPU-2"), true},
+		"the node is forgiven":    {holding("GPU-1"), holding(), true},
+		"a pod becomes ready":     {holding("GPU-1"), later, false},
+		"nothing, on any account": {holding(), holding(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := judgements.Update(event.UpdateEvent{ObjectOld: c.old, ObjectNew: c.now}); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+	if judgements.Create(event.CreateEvent{Object: holding()}) || !judgements.Delete(event.DeleteEvent{Object: holding("GPU-1")}) {
+		t.Error("a new job wakes something, or the end of one that holds something against a node does not")
 	}
 }

@@ -5,17 +5,22 @@ package integration
 
 import (
 	"context"
+	"os"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // itGivesDevices are the specs of Accelerators, with the manager of the specs around them.
@@ -123,4 +128,41 @@ func deviceClass(ctx context.Context, admin client.Client, driver string) {
 		})
 	}
 	Expect(admin.Create(ctx, slice)).To(Succeed())
+}
+
+// cordonNodes lets a node break and mend, with the permission of the component that is for it.
+func cordonNodes(ctx context.Context, admin client.WithWatch) {
+	GinkgoHelper()
+	text, err := os.ReadFile("../../config/components/cordon/role.yaml")
+	Expect(err).NotTo(HaveOccurred())
+	role, _, _ := strings.Cut(string(text), "---\n")
+	component := &rbacv1.ClusterRole{}
+	Expect(yaml.Unmarshal([]byte(role), component)).To(Succeed())
+	bind(ctx, admin, component)
+	gpuNode(ctx, admin, "cordon-1", 8)
+	gpuNode(ctx, admin, "cordon-2", 8)
+	a := &v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "cordoned"}, Spec: v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu"}}
+	Expect(admin.Create(ctx, a)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) { Expect(admin.Delete(ctx, a)).To(Succeed()) })
+	node := &corev1.Node{}
+	look := func() bool {
+		Expect(admin.Get(ctx, client.ObjectKey{Name: "cordon-1"}, node)).To(Succeed())
+		return node.Spec.Unschedulable
+	}
+	become := func(status corev1.ConditionStatus) {
+		look()
+		before := node.DeepCopy()
+		node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}, {Type: "GpuXidError", Status: status}}
+		Expect(admin.Status().Patch(ctx, node, client.MergeFrom(before))).To(Succeed())
+	}
+	become(corev1.ConditionTrue)
+	Eventually(look).WithTimeout(patience).Should(BeTrue())
+	Expect(node.Annotations).To(HaveKeyWithValue(names.Cordoned, ContainSubstring("GpuXidError")))
+	Eventually(func() []v1alpha1.CordonedNode {
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+		return a.Status.CordonedNodes
+	}).WithTimeout(patience).Should(HaveLen(1))
+	become(corev1.ConditionFalse)
+	Eventually(look).WithTimeout(patience).Should(BeFalse())
+	Expect(node.Annotations).NotTo(HaveKey(names.Cordoned))
 }
