@@ -24,6 +24,7 @@ import (
 	"github.com/millrace-ml/millrace/controllers/trial"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/proposer"
+	"github.com/millrace-ml/millrace/internal/trialjob"
 )
 
 type ownerReference = metav1.OwnerReference
@@ -60,7 +61,7 @@ func planners(in *paper) map[schema.GroupVersionKind]planner {
 			func() *v1alpha1.Experiment { return &v1alpha1.Experiment{} }),
 		v1alpha1.GroupVersion.WithKind(suggestion.Name): plannerOf(in, suggestion.Kind(suggestion.Outside{Proposer: proposer.AtOnce{}}),
 			func() *v1alpha1.Suggestion { return &v1alpha1.Suggestion{} }),
-		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
+		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in, Server: trialjob.Server{Namespace: "millrace-system", Launcher: "docker.io/millrace/manager:dev"}}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
 	}
 }
 
