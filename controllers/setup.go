@@ -21,11 +21,13 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
+	"github.com/millrace-ml/millrace/internal/collect"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/health"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/server"
 )
 
 // Options are settings of all controllers.
@@ -36,6 +38,20 @@ type Options struct {
 	Gangs gang.Settings
 	// Healing is what nodes are judged by.
 	Healing health.Policy
+	// Metrics is what measures trials.
+	Metrics Metrics
+}
+
+// Metrics is what measures trials.
+type Metrics struct {
+	// Collector follows logs, scrapes endpoints and takes what is pushed.
+	Collector *collect.Collector
+	// Publisher brings the CA of the server to the namespaces of pods that push; nil when there is no server.
+	Publisher *server.Publisher
+	// Namespace is the manager's, where the server is; empty when there is none.
+	Namespace string
+	// Launcher is the image with the launcher; empty when it is not known.
+	Launcher string
 }
 
 // kinds is the list of everything Millrace runs.
