@@ -87,7 +87,11 @@ func newManager(ctx context.Context, rc *rest.Config, cfg config.Config) (ctrl.M
 	if err := mgr.AddReadyzCheck("caches", synced(mgr.GetCache())); err != nil {
 		return nil, fmt.Errorf("adding the readiness check: %w", err)
 	}
-	return mgr, controllers.Setup(ctx, mgr, controllers.Options{Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy()})
+	metrics, err := measure(ctx, mgr, rc, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return mgr, controllers.Setup(ctx, mgr, controllers.Options{Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Metrics: metrics})
 }
 
 // synced is ready once the caches are filled. A standby is ready too: its caches are.

@@ -119,7 +119,7 @@ func (m *Meter) Forget(trial types.NamespacedName) {
 func (m *Meter) Trials() source.Source { return m.collector.Source() }
 
 // Experiments is the source of events for experiments.
-func (m *Meter) Experiments() source.TypedSource[reconcile.Request] {
+func (m *Meter) Experiments() source.Source {
 	return source.Func(func(ctx context.Context, q queue) error { return m.collector.Source().Start(ctx, &ofExperiments{q, m}) })
 }
 
