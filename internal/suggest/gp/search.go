@@ -1,0 +1,200 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gp
+
+import (
+	"cmp"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// Evidence is what finished trials said, in the order in which they did.
+type Evidence struct {
+	Points [][]float64 // snapped
+	// Losses are, by point, the values of the objectives, finite and the smaller
+	// the better; nil is a failure. One at least is not.
+	Losses [][]float64
+	// Reference is the worst loss of interest by objective, NaN where that is to
+	// be chosen from the evidence. It matters with several objectives only.
+	Reference []float64
+}
+
+// Search proposes points from evidence.
+type Search struct {
+	space     Space
+	use       acquisition
+	reference []float64
+	front     [][]float64 // warped outcomes that are known or believed, and not beaten
+	near      [][]float64 // the best points
+	spread    float64     // the standard deviation of the warped values of a single objective
+}
+
+// New fits models to evidence. Rule, one of Rules, is the acquisition function of
+// a single objective.
+func New(space Space, rule Rule, e Evidence) *Search {
+	s := &Search{space: space, use: acquisition{rule: rule}}
+	known := e.chosen()
+	apart := pairs(space.Axes, known.Points)
+	for k := range known.Losses[0] {
+		values := known.objective(k)
+		m := train(space.Axes, known.Points, values, apart)
+		s.use.models = append(s.use.models, m)
+		s.spread = m.deviation(values)
+	}
+	if fails := e.failures(); fails != nil {
+		points := append(slices.Clone(known.Points), fails...)
+		values := make([]float64, len(points))
+		for i := range fails {
+			values[len(known.Points)+i] = 1
+		}
+		s.use.works = train(space.Axes, points, values, pairs(space.Axes, points))
+	}
+	s.rank(known)
+	return s
+}
+
+// rank finds the front, the best points and the reference.
+func (s *Search) rank(known Evidence) {
+	outcomes := s.expected(known.Points)
+	s.front = thin(undominated(outcomes), mostFront(len(s.use.models)))
+	for k, m := range s.use.models {
+		worst, best, nadir := math.Inf(-1), math.Inf(1), math.Inf(-1)
+		for _, y := range outcomes {
+			worst, best = max(worst, y[k]), min(best, y[k])
+		}
+		for _, y := range s.front {
+			nadir = max(nadir, y[k])
+		}
+		r := nadir + 0.1*(worst-best)
+		if given := known.Reference[k]; !math.IsNaN(given) {
+			r = m.warp.apply(given)
+		}
+		s.reference = append(s.reference, r)
+	}
+	order := known.best()
+	for _, i := range order[:min(5, len(order))] {
+		s.near = append(s.near, known.Points[i])
+	}
+}
+
+// expected is what the models expect at points, by point and objective.
+func (s *Search) expected(points [][]float64) [][]float64 {
+	outcomes := make([][]float64, len(points))
+	for _, m := range s.use.models {
+		for i, e := range m.all(points) {
+			outcomes[i] = append(outcomes[i], e.mean)
+		}
+	}
+	return outcomes
+}
+
+// Believe takes a pending point for a trial that will bring what is expected.
+func (s *Search) Believe(point []float64) {
+	points := [][]float64{point}
+	s.front = undominated(append(s.front, s.expected(points)...))
+	for _, m := range s.use.models {
+		m.believe(point)
+	}
+}
+
+// Options are how a point is chosen.
+type Options struct {
+	// Bold counts only an improvement by a tenth of the spread of the values: it
+	// leaves polishing what is good to others, and looks elsewhere.
+	Bold bool
+	// Climb improves the best random candidates by local search.
+	Climb bool
+}
+
+// Propose is the coordinates, before they are snapped, of the point that promises
+// most. It is false when no point was found that may be proposed.
+func (s *Search) Propose(r *rand.Rand, o Options) ([]float64, bool) {
+	use := s.use
+	use.cells = cells(s.front, s.reference)
+	if o.Bold && len(use.models) == 1 {
+		use.cells[0].upper[0] -= 0.1 * s.spread
+	}
+	h := hunt{Space: s.space, acquisition: &use, random: r, near: s.near}
+	c, ok := h.run(o.Climb)
+	return c.raw, ok
+}
+
+// limit is how many points a model is made of at most.
+const limit = 256
+
+// chosen is the evidence of success that models are made of: all of it or, of
+// more than limit, half of that the best and the rest an even choice of the others.
+func (e Evidence) chosen() Evidence {
+	order := e.best()
+	if len(order) > limit {
+		rest := order[limit/2:]
+		slices.Sort(rest)
+		order = append(order[:limit/2:limit/2], even(rest, limit/2)...)
+	}
+	slices.Sort(order)
+	out := Evidence{Reference: e.Reference}
+	for _, i := range order {
+		out.Points, out.Losses = append(out.Points, e.Points[i]), append(out.Losses, e.Losses[i])
+	}
+	return out
+}
+
+// best is the indices of the successes, best first: by the best rank that each
+// has in an objective.
+func (e Evidence) best() []int {
+	var all []int
+	for i, l := range e.Losses {
+		if l != nil {
+			all = append(all, i)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	ranks := make([]int, len(e.Losses))
+	for k := range e.Losses[all[0]] {
+		sorted := slices.Clone(all)
+		slices.SortStableFunc(sorted, func(a, b int) int { return cmp.Compare(e.Losses[a][k], e.Losses[b][k]) })
+		for rank, i := range sorted {
+			if k == 0 || rank < ranks[i] {
+				ranks[i] = rank
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b int) int { return cmp.Compare(ranks[a], ranks[b]) })
+	return all
+}
+
+// objective is the losses of one objective.
+func (e Evidence) objective(k int) []float64 {
+	values := make([]float64, len(e.Losses))
+	for i, l := range e.Losses {
+		values[i] = l[k]
+	}
+	return values
+}
+
+// failures are the points that failed, or an even choice of many.
+func (e Evidence) failures() [][]float64 {
+	var all [][]float64
+	for i, l := range e.Losses {
+		if l == nil {
+			all = append(all, e.Points[i])
+		}
+	}
+	return even(all, limit/2)
+}
+
+// even is n of the elements, evenly spaced, or all when there are no more.
+func even[T any](all []T, n int) []T {
+	if len(all) <= n {
+		return all
+	}
+	kept := make([]T, n)
+	for i := range kept {
+		kept[i] = all[i*len(all)/n]
+	}
+	return kept
+}
