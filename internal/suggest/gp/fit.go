@@ -52,9 +52,9 @@ type fit struct {
 	mean, variance float64
 }
 
-func newFit(apart [][]float64, values []float64) *fit {
+func newFit(w warp, values []float64, apart [][]float64) *fit {
 	n := len(values)
-	f := &fit{priors: priors(len(apart)), warp: newWarp(values), apart: apart}
+	f := &fit{priors: priors(len(apart)), warp: w, apart: apart}
 	f.inverse = blas64.Symmetric{Uplo: blas.Upper, N: n, Stride: n, Data: make([]float64, n*n)}
 	for _, v := range []*[]float64{&f.values, &f.z, &f.ones, &f.alpha} {
 		*v = make([]float64, n)
@@ -66,8 +66,19 @@ func newFit(apart [][]float64, values []float64) *fit {
 	return f
 }
 
-// run returns the parameters of the highest posterior density, from a start that
-// depends on nothing, with all that a model needs computed at them.
+// enough is how many points tell the parameters of a model.
+const enough = 128
+
+// parameters are those of the highest posterior density, given all points or an
+// even choice of many.
+func (f *fit) parameters(axes []Axis, points [][]float64, values []float64) []float64 {
+	if len(points) <= enough {
+		return f.run()
+	}
+	return newFit(f.warp, even(values, enough), pairs(axes, even(points, enough))).run()
+}
+
+// run finds the parameters, from a start that depends on nothing.
 func (f *fit) run() []float64 {
 	d := len(f.apart)
 	theta, lower, upper := make([]float64, d+2), make([]float64, d+2), make([]float64, d+2)
@@ -76,12 +87,17 @@ func (f *fit) run() []float64 {
 	}
 	theta[d], theta[d+1] = math.Log(1e-4), 0
 	descent{f.cost, lower, upper, 40, 1e-2, 1e-3}.run(theta)
-	// Rounding may deny a covariance that is almost singular: more noise mends it.
+	return theta
+}
+
+// settle solves at theta. Rounding may deny a covariance that is almost
+// singular: more noise mends it.
+func (f *fit) settle(theta []float64) {
 	for {
 		if _, ok := f.solve(theta); ok {
-			return theta
+			return
 		}
-		theta[d] += math.Log(10)
+		theta[len(theta)-2] += math.Log(10)
 	}
 }
 

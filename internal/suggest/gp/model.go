@@ -30,8 +30,9 @@ type model struct {
 // train fits a model to values, the smaller the better, at points; apart are the
 // points' distances.
 func train(axes []Axis, points [][]float64, values []float64, apart [][]float64) *model {
-	f := newFit(apart, values)
-	theta := f.run()
+	f := newFit(newWarp(values), values, apart)
+	theta := f.parameters(axes, points, values)
+	f.settle(theta)
 	d := len(axes)
 	m := &model{
 		axes: axes, noise: math.Exp(theta[d]), warp: f.warp, points: slices.Clone(points), alpha: f.alpha,
@@ -60,9 +61,10 @@ func mirrored(s blas64.Symmetric) blas64.General {
 	return blas64.General{Rows: s.N, Cols: s.N, Stride: s.N, Data: s.Data}
 }
 
-// believe adds a point as if its value were what the model expects there: the
-// inverse grows by a row and a column, the mean stays as it is everywhere.
-func (m *model) believe(x []float64) {
+// add adds a point whose warped value is so much more than the model expects
+// there; 0 leaves the mean as it is everywhere. The inverse grows by a row and a
+// column, the parameters stay.
+func (m *model) add(x []float64, more float64) {
 	n := len(m.points)
 	m.covariances(x)
 	blas64.Gemv(blas.NoTrans, 1, m.inverse, vector(m.k), 0, vector(m.v))
@@ -76,7 +78,8 @@ func (m *model) believe(x []float64) {
 		row[n], grown.Data[n*(n+1)+i] = -m.v[i]/rest, -m.v[i]/rest
 	}
 	grown.Data[n*(n+1)+n] = 1 / rest
-	m.inverse, m.points, m.alpha = grown, append(m.points, slices.Clone(x)), append(m.alpha, 0)
+	blas64.Axpy(-more/rest, vector(m.v), vector(m.alpha))
+	m.inverse, m.points, m.alpha = grown, append(m.points, slices.Clone(x)), append(m.alpha, more/rest)
 	m.scratch()
 }
 

@@ -43,16 +43,28 @@ func New(space Space, rule Rule, e Evidence) *Search {
 		s.use.models = append(s.use.models, m)
 		s.spread = m.deviation(values)
 	}
-	if fails := e.failures(); fails != nil {
-		points := append(slices.Clone(known.Points), fails...)
-		values := make([]float64, len(points))
-		for i := range fails {
-			values[len(known.Points)+i] = 1
-		}
-		s.use.works = train(space.Axes, points, values, pairs(space.Axes, points))
-	}
 	s.rank(known)
+	if fails := e.failures(); fails != nil {
+		s.learn(known.Points, fails)
+	}
 	return s
+}
+
+// learn makes a model of what works. Where failures are certain to it, the other
+// models are told of values in the middle of what they know, or else they would
+// promise ever more the further from what works.
+func (s *Search) learn(points, failed [][]float64) {
+	all, values := append(slices.Clone(points), failed...), make([]float64, len(points)+len(failed))
+	for i := range failed {
+		values[len(points)+i] = 1
+	}
+	s.use.works = train(s.space.Axes, all, values, pairs(s.space.Axes, all))
+	for _, x := range failed {
+		certain := 1 - math.Exp(s.use.success(s.use.works.at(x, slope{})).value)
+		for _, m := range s.use.models {
+			m.add(x, certain*max(m.mean-m.at(x, slope{}).mean, 0))
+		}
+	}
 }
 
 // rank finds the front, the best points and the reference.
@@ -95,7 +107,7 @@ func (s *Search) Believe(point []float64) {
 	points := [][]float64{point}
 	s.front = undominated(append(s.front, s.expected(points)...))
 	for _, m := range s.use.models {
-		m.believe(point)
+		m.add(point, 0)
 	}
 }
 
@@ -108,15 +120,24 @@ type Options struct {
 	Climb bool
 }
 
+// polished is the expected improvement, in units of the spread of the values,
+// below which what is good is good enough, and every proposal is bold.
+const polished = 1e-4
+
 // Propose is the coordinates, before they are snapped, of the point that promises
 // most. It is false when no point was found that may be proposed.
 func (s *Search) Propose(r *rand.Rand, o Options) ([]float64, bool) {
 	use := s.use
 	use.cells = cells(s.front, s.reference)
-	if o.Bold && len(use.models) == 1 {
-		use.cells[0].upper[0] -= 0.1 * s.spread
-	}
 	h := hunt{Space: s.space, acquisition: &use, random: r, near: s.near}
+	single := len(use.models) == 1
+	if !single || !o.Bold {
+		c, ok := h.run(o.Climb)
+		if !ok || !single || c.score > math.Log(polished*s.spread) {
+			return c.raw, ok
+		}
+	}
+	use.cells[0].upper[0] -= 0.1 * s.spread
 	c, ok := h.run(o.Climb)
 	return c.raw, ok
 }
