@@ -28,10 +28,24 @@ type model struct {
 }
 
 // train fits a model to values, the smaller the better, at points; apart are the
-// points' distances.
-func train(axes []Axis, points [][]float64, values []float64, apart [][]float64) *model {
+// points' distances. The second model doubts the first: its length scales are
+// shorter, so that less is known away from the points.
+func train(axes []Axis, points [][]float64, values []float64, apart [][]float64) (m, doubt *model) {
 	f := newFit(newWarp(values), values, apart)
 	theta := f.parameters(axes, points, values)
+	m = f.model(axes, points, theta)
+	for i := range axes {
+		theta[i] += math.Log(doubtful)
+	}
+	g := newFit(f.warp, values, apart)
+	return m, g.model(axes, points, theta)
+}
+
+// doubtful is how much shorter the length scales of doubt are.
+const doubtful = 0.5
+
+// model is the model with the parameters theta.
+func (f *fit) model(axes []Axis, points [][]float64, theta []float64) *model {
 	f.settle(theta)
 	d := len(axes)
 	m := &model{

@@ -25,6 +25,7 @@ type Evidence struct {
 type Search struct {
 	space     Space
 	use       acquisition
+	doubt     []*model // as those in use
 	reference []float64
 	front     [][]float64 // warped outcomes that are known or believed, and not beaten
 	near      [][]float64 // the best points
@@ -39,8 +40,8 @@ func New(space Space, rule Rule, e Evidence) *Search {
 	apart := pairs(space.Axes, known.Points)
 	for k := range known.Losses[0] {
 		values := known.objective(k)
-		m := train(space.Axes, known.Points, values, apart)
-		s.use.models = append(s.use.models, m)
+		m, doubt := train(space.Axes, known.Points, values, apart)
+		s.use.models, s.doubt = append(s.use.models, m), append(s.doubt, doubt)
 		s.spread = m.deviation(values)
 	}
 	s.rank(known)
@@ -58,10 +59,10 @@ func (s *Search) learn(points, failed [][]float64) {
 	for i := range failed {
 		values[len(points)+i] = 1
 	}
-	s.use.works = train(s.space.Axes, all, values, pairs(s.space.Axes, all))
+	s.use.works, _ = train(s.space.Axes, all, values, pairs(s.space.Axes, all))
 	for _, x := range failed {
 		certain := 1 - math.Exp(s.use.success(s.use.works.at(x, slope{})).value)
-		for _, m := range s.use.models {
+		for _, m := range slices.Concat(s.use.models, s.doubt) {
 			m.add(x, certain*max(m.mean-m.at(x, slope{}).mean, 0))
 		}
 	}
@@ -106,7 +107,7 @@ func (s *Search) expected(points [][]float64) [][]float64 {
 func (s *Search) Believe(point []float64) {
 	points := [][]float64{point}
 	s.front = undominated(append(s.front, s.expected(points)...))
-	for _, m := range s.use.models {
+	for _, m := range slices.Concat(s.use.models, s.doubt) {
 		m.add(point, 0)
 	}
 }
@@ -137,6 +138,7 @@ func (s *Search) Propose(r *rand.Rand, o Options) ([]float64, bool) {
 			return c.raw, ok
 		}
 	}
+	use.models = s.doubt
 	use.cells[0].upper[0] -= 0.1 * s.spread
 	c, ok := h.run(o.Climb)
 	return c.raw, ok
