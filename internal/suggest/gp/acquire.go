@@ -59,10 +59,10 @@ func (a *acquisition) hypervolume(e []expectation, parts []partial) float64 {
 	return most + math.Log(sum)
 }
 
-// success is the logarithm of the probability that a trial does not fail.
-func (a *acquisition) success(e expectation) partial {
-	half := (a.works.warp.apply(0) + a.works.warp.apply(1)) / 2
-	return probability(e, half)
+// success is the logarithm of the probability that a trial does not fail, by what
+// the model of failures expects.
+func (m *model) success(e expectation) partial {
+	return probability(e, (m.warp.apply(0)+m.warp.apply(1))/2)
 }
 
 // at is the score of one point; gradient, when not nil, receives its derivative
@@ -84,7 +84,7 @@ func (a *acquisition) at(x, gradient []float64) float64 {
 	}
 	value := a.score(e, parts)
 	if a.works != nil {
-		p := a.success(a.works.at(x, slopes[len(e)]))
+		p := a.works.success(a.works.at(x, slopes[len(e)]))
 		value += p.value
 		parts = append(parts, p)
 	}
@@ -119,7 +119,7 @@ func (a *acquisition) all(points [][]float64) []float64 {
 	}
 	if a.works != nil {
 		for i, e := range a.works.all(points) {
-			scores[i] += a.success(e).value
+			scores[i] += a.works.success(e).value
 		}
 	}
 	return scores

@@ -21,20 +21,22 @@ func (p prior) cost(x float64) (value, slope float64) {
 	return z * z / 2, z / p.deviation
 }
 
-// priors of the logarithms of the length scales, the noise in units of the
+// priors of the logarithms of the length scales, the weight of the axes by
+// themselves, the noise in units of the
 // signal's variance, and c of the warp. The length scale grows with the root of
 // the number of axes, as the distance of random points does (Hvarfner et al.,
 // 2024), so that many dimensions are not a special case.
 func priors(axes int) []prior {
 	length := prior{math.Log(float64(axes)) / 2, math.Sqrt(3), math.Log(0.01), math.Log(1000)}
-	all := make([]prior, axes, axes+2)
+	all := make([]prior, axes, axes+3)
 	for i := range all {
 		all[i] = length
 	}
-	return append(all, noisePrior, warpPrior)
+	return append(all, sharePrior, noisePrior, warpPrior)
 }
 
 var (
+	sharePrior = prior{math.Log(0.1), 2, math.Log(1e-4), math.Log(1e3)}
 	noisePrior = prior{math.Log(1e-6), 2.5, math.Log(1e-8), math.Log(10)}
 	warpPrior  = prior{math.Log(1), 2, math.Log(0.01), math.Log(1000)}
 )
@@ -46,7 +48,10 @@ type fit struct {
 	values []float64 // distances from the best in units of the scale
 	apart  [][]float64
 
-	packed, slopes []float64 // by pair: covariance, its derivative
+	joint, slopes  []float64   // by pair: the covariance of all axes together, its derivative
+	single         []float64   // by pair: the sum of the covariances of each axis by itself
+	each           [][]float64 // by axis and pair: their derivatives
+	weights        []float64   // by pair: the derivative of the cost by the covariance
 	z, ones, alpha []float64
 	inverse        blas64.Symmetric
 	mean, variance float64
@@ -59,35 +64,55 @@ func newFit(w warp, values []float64, apart [][]float64) *fit {
 	for _, v := range []*[]float64{&f.values, &f.z, &f.ones, &f.alpha} {
 		*v = make([]float64, n)
 	}
-	f.packed, f.slopes = make([]float64, n*(n-1)/2), make([]float64, n*(n-1)/2)
+	for _, v := range []*[]float64{&f.joint, &f.slopes, &f.single, &f.weights} {
+		*v = make([]float64, n*(n-1)/2)
+	}
+	for range apart {
+		f.each = append(f.each, make([]float64, n*(n-1)/2))
+	}
 	for i, v := range values {
 		f.values[i] = f.warp.distance(v)
 	}
 	return f
 }
 
-// enough is how many points tell the parameters of a model.
-const enough = 128
+// How many points tell the parameters of a model roughly, and well.
+const (
+	rough = 40
+	well  = 128
+)
 
 // parameters are those of the highest posterior density, given all points or an
-// even choice of many.
+// even choice of many. Most of the way there is made with few, for a step costs
+// the cube of their number. It begins where nothing depends on the evidence: a
+// start that is remembered would be one that is lost with the manager.
 func (f *fit) parameters(axes []Axis, points [][]float64, values []float64) []float64 {
-	if len(points) <= enough {
-		return f.run()
+	n := len(axes)
+	theta := make([]float64, n+3)
+	for i := range n {
+		theta[i] = math.Log(0.5 * math.Sqrt(float64(n)))
 	}
-	return newFit(f.warp, even(values, enough), pairs(axes, even(points, enough))).run()
+	theta[n], theta[n+1], theta[n+2] = math.Log(0.1), math.Log(1e-4), 0
+	if len(points) <= rough {
+		f.improve(theta, 40)
+		return theta
+	}
+	few, many := even(points, rough), even(points, well)
+	newFit(f.warp, even(values, rough), pairs(axes, few)).improve(theta, 40)
+	if len(many) < len(points) {
+		f = newFit(f.warp, even(values, well), pairs(axes, many))
+	}
+	f.improve(theta, 8)
+	return theta
 }
 
-// run finds the parameters, from a start that depends on nothing.
-func (f *fit) run() []float64 {
-	d := len(f.apart)
-	theta, lower, upper := make([]float64, d+2), make([]float64, d+2), make([]float64, d+2)
+// improve goes on to better parameters, by at most so many steps.
+func (f *fit) improve(theta []float64, steps int) {
+	lower, upper := make([]float64, len(theta)), make([]float64, len(theta))
 	for i, p := range f.priors {
-		theta[i], lower[i], upper[i] = math.Log(0.5*math.Sqrt(float64(d))), p.lower, p.upper
+		lower[i], upper[i] = p.lower, p.upper
 	}
-	theta[d], theta[d+1] = math.Log(1e-4), 0
-	descent{f.cost, lower, upper, 40, 1e-2, 1e-3}.run(theta)
-	return theta
+	descent{f.cost, lower, upper, steps, 1e-2, 1e-3}.run(theta)
 }
 
 // settle solves at theta. Rounding may deny a covariance that is almost
@@ -97,7 +122,7 @@ func (f *fit) settle(theta []float64) {
 		if _, ok := f.solve(theta); ok {
 			return
 		}
-		theta[len(theta)-2] += math.Log(10)
+		theta[len(f.apart)+1] += math.Log(10)
 	}
 }
 
@@ -110,20 +135,18 @@ func (f *fit) cost(theta, gradient []float64) float64 {
 	if !ok {
 		return math.Inf(1)
 	}
-	jacobian := 0.0
-	c := math.Exp(theta[axes+1])
+	total, c := float64(n)/2*math.Log(f.variance)+logDet/2, math.Exp(theta[axes+2])
 	var bySize float64 // derivative of the data's part by log c
 	for i, v := range f.values {
-		jacobian -= math.Log(v + c)
-		bySize += f.alpha[i]*c/(v+c)/f.variance + c/(v+c)
+		total += math.Log(v + c)
+		bySize += (f.alpha[i]/f.variance + 1) * c / (v + c)
 	}
-	f.byLength(theta, gradient)
-	eta, byNoise := math.Exp(theta[axes]), 0.0
+	f.byCovariance(theta, gradient)
+	byNoise := 0.0
 	for i := range n {
 		byNoise += f.inverse.Data[i*n+i] - f.alpha[i]*f.alpha[i]/f.variance
 	}
-	gradient[axes], gradient[axes+1] = byNoise*eta/2, bySize
-	total := float64(n)/2*math.Log(f.variance) + logDet/2 - jacobian
+	gradient[axes+1], gradient[axes+2] = byNoise*math.Exp(theta[axes+1])/2, bySize
 	for i, p := range f.priors {
 		value, slope := p.cost(theta[i])
 		total += value
@@ -132,19 +155,26 @@ func (f *fit) cost(theta, gradient []float64) float64 {
 	return total
 }
 
-// byLength is the gradient by the logarithms of the length scales.
-func (f *fit) byLength(theta, gradient []float64) {
-	n, p := len(f.values), 0
+// byCovariance is the gradient by the logarithms of the length scales and of the
+// share.
+func (f *fit) byCovariance(theta, gradient []float64) {
+	n, axes, p := len(f.values), len(f.apart), 0
 	for i := range n {
-		row := f.inverse.Data[i:]
-		weight := f.alpha[i] / f.variance
+		row, weight := f.inverse.Data[i:], f.alpha[i]/f.variance
 		for j := range i {
-			f.slopes[p] *= row[j*n] - weight*f.alpha[j]
+			f.weights[p] = row[j*n] - weight*f.alpha[j]
 			p++
 		}
 	}
+	a := math.Exp(theta[axes])
+	each := a / float64(axes)
+	gradient[axes] = (floats.Dot(f.weights, f.single)/float64(axes) - floats.Dot(f.weights, f.joint)) * a / ((1 + a) * (1 + a))
 	for d, apart := range f.apart {
-		gradient[d] = floats.Dot(f.slopes, apart) * math.Exp(-2*theta[d])
+		sum := 0.0
+		for p, w := range f.weights {
+			sum += w * (f.slopes[p] + each*f.each[d][p]) * apart[p]
+		}
+		gradient[d] = sum * math.Exp(-2*theta[d]) / (1 + a)
 	}
 }
 
@@ -152,17 +182,15 @@ func (f *fit) byLength(theta, gradient []float64) {
 // covariance, the mean, the variance and the weights of the points.
 func (f *fit) solve(theta []float64) (logDet float64, ok bool) {
 	n, axes := len(f.values), len(f.apart)
-	clear(f.packed)
-	for d, apart := range f.apart {
-		floats.AddScaled(f.packed, math.Exp(-2*theta[d]), apart)
-	}
-	noise, p := math.Exp(theta[axes]), 0
+	f.covariances(theta)
+	a, p := math.Exp(theta[axes]), 0
+	each := a / float64(axes)
 	for i := range n {
 		for j := range i {
-			f.inverse.Data[j*n+i], f.slopes[p] = matern(f.packed[p])
+			f.inverse.Data[j*n+i] = (f.joint[p] + each*f.single[p]) / (1 + a)
 			p++
 		}
-		f.inverse.Data[i*n+i] = 1 + noise
+		f.inverse.Data[i*n+i] = 1 + math.Exp(theta[axes+1])
 	}
 	factor, ok := lapack64.Potrf(f.inverse)
 	if !ok {
@@ -172,8 +200,26 @@ func (f *fit) solve(theta []float64) (logDet float64, ok bool) {
 		logDet += 2 * math.Log(f.inverse.Data[i*n+i])
 	}
 	lapack64.Potri(factor)
-	f.weigh(math.Exp(theta[axes+1]))
+	f.weigh(math.Exp(theta[axes+2]))
 	return logDet, true
+}
+
+// covariances fills what depends on the length scales.
+func (f *fit) covariances(theta []float64) {
+	clear(f.joint)
+	clear(f.single)
+	for d, apart := range f.apart {
+		scale := math.Exp(-2 * theta[d])
+		floats.AddScaled(f.joint, scale, apart)
+		for p, v := range apart {
+			value, slope := matern(v * scale)
+			f.single[p] += value
+			f.each[d][p] = slope
+		}
+	}
+	for p, v := range f.joint {
+		f.joint[p], f.slopes[p] = matern(v)
+	}
 }
 
 // weigh computes the mean, the variance and the weights from the inverse.

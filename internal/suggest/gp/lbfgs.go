@@ -5,6 +5,7 @@ package gp
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 )
@@ -24,63 +25,75 @@ type descent struct {
 // memory is how many steps the approximation of the Hessian remembers.
 const memory = 8
 
+// place is a point with the value and the gradient there.
+type place struct {
+	x, gradient []float64
+	value       float64
+}
+
+// step is the difference of two places, of points and of gradients.
 type step struct{ s, y []float64 }
 
 // run improves x in place and returns the value there.
 func (m descent) run(x []float64) float64 {
-	g, next, nextG := make([]float64, len(x)), make([]float64, len(x)), make([]float64, len(x))
-	value := m.f(x, g)
+	here := place{x: slices.Clone(x), gradient: make([]float64, len(x))}
+	here.value = m.f(here.x, here.gradient)
+	next := place{x: slices.Clone(x), gradient: make([]float64, len(x))}
 	var steps []step
 	for range m.iterations {
-		held := m.held(x, g)
-		if largest(g, held) < m.flat || math.IsInf(value, 1) {
+		held := m.held(here)
+		if largest(here.gradient, held) < m.flat || math.IsInf(here.value, 1) {
 			break
 		}
-		direction := newton(g, held, steps)
-		if floats.Dot(direction, g) >= 0 {
-			steps, direction = nil, newton(g, held, nil)
+		direction := newton(here.gradient, held, steps)
+		if floats.Dot(direction, here.gradient) >= 0 {
+			steps, direction = nil, newton(here.gradient, held, nil)
 		}
-		lower, ok := m.search(x, g, direction, value, next, nextG)
-		if !ok {
-			if len(steps) == 0 {
+		if !m.search(here, direction, &next) {
+			if steps == nil {
 				break
 			}
-			steps = nil
+			steps = nil // the curvature misleads: start anew
 			continue
 		}
-		s, y := make([]float64, len(x)), make([]float64, len(x))
-		floats.SubTo(s, next, x)
-		floats.SubTo(y, nextG, g)
-		if floats.Dot(s, y) > 1e-10*floats.Dot(y, y) {
-			steps = append(steps, step{s, y})
-			steps = steps[max(0, len(steps)-memory):]
-		}
-		gained := value - lower
-		value = lower
-		copy(x, next)
-		copy(g, nextG)
+		steps = remember(steps, here, next)
+		gained := here.value - next.value
+		here, next = next, here
 		if gained < m.gain {
 			break
 		}
 	}
-	return value
+	copy(x, here.x)
+	return here.value
 }
 
-// search backtracks from x along the direction until the value falls enough.
-func (m descent) search(x, g, direction []float64, value float64, next, nextG []float64) (float64, bool) {
+// remember adds a step that has positive curvature.
+func remember(steps []step, from, to place) []step {
+	s, y := slices.Clone(to.x), slices.Clone(to.gradient)
+	floats.Sub(s, from.x)
+	floats.Sub(y, from.gradient)
+	if floats.Dot(s, y) <= 1e-10*floats.Dot(y, y) {
+		return steps
+	}
+	steps = append(steps, step{s, y})
+	return steps[max(0, len(steps)-memory):]
+}
+
+// search backtracks along the direction until the value falls enough.
+func (m descent) search(from place, direction []float64, to *place) bool {
 	t := 1.0
 	for range 12 {
-		for i := range x {
-			next[i] = min(max(x[i]+t*direction[i], m.lower[i]), m.upper[i])
+		for i := range to.x {
+			to.x[i] = min(max(from.x[i]+t*direction[i], m.lower[i]), m.upper[i])
 		}
-		expected := floats.Dot(g, next) - floats.Dot(g, x)
-		got := m.f(next, nextG)
-		if got <= value+1e-4*expected && expected < 0 {
-			return got, true
+		expected := floats.Dot(from.gradient, to.x) - floats.Dot(from.gradient, from.x)
+		to.value = m.f(to.x, to.gradient)
+		if to.value <= from.value+1e-4*expected && expected < 0 {
+			return true
 		}
-		t *= shrink(value, got, expected)
+		t *= shrink(from.value, to.value, expected)
 	}
-	return value, false
+	return false
 }
 
 // shrink is the minimum of the parabola through what is known, within reason.
@@ -91,10 +104,11 @@ func shrink(value, got, expected float64) float64 {
 	return 0.2
 }
 
-func (m descent) held(x, g []float64) []bool {
-	held := make([]bool, len(x))
-	for i := range x {
-		held[i] = x[i] <= m.lower[i] && g[i] > 0 || x[i] >= m.upper[i] && g[i] < 0
+// held says which coordinates press against a bound.
+func (m descent) held(p place) []bool {
+	held := make([]bool, len(p.x))
+	for i, g := range p.gradient {
+		held[i] = p.x[i] <= m.lower[i] && g > 0 || p.x[i] >= m.upper[i] && g < 0
 	}
 	return held
 }

@@ -15,6 +15,7 @@ import (
 type model struct {
 	axes  []Axis
 	scale []float64 // one over the square of the length scale, by axis
+	share float64   // of the axes by themselves, by axis, in units of the covariance of all together
 	noise float64   // in units of the variance
 	warp  warp
 
@@ -24,12 +25,14 @@ type model struct {
 	mean     float64
 	variance float64
 
-	k, slopes, v []float64 // scratch, by point
+	k, v   []float64 // scratch, by point
+	slopes []float64 // and axis
 }
 
 // train fits a model to values, the smaller the better, at points; apart are the
-// points' distances. The second model doubts the first: its length scales are
-// shorter, so that less is known away from the points.
+// points' distances. The second model doubts the first: with shorter length scales
+// less is known away from the points, and with a milder warp what is not so good
+// is seen in more detail.
 func train(axes []Axis, points [][]float64, values []float64, apart [][]float64) (m, doubt *model) {
 	f := newFit(newWarp(values), values, apart)
 	theta := f.parameters(axes, points, values)
@@ -37,22 +40,22 @@ func train(axes []Axis, points [][]float64, values []float64, apart [][]float64)
 	for i := range axes {
 		theta[i] += math.Log(doubtful)
 	}
-	g := newFit(f.warp, values, apart)
-	return m, g.model(axes, points, theta)
+	theta[len(axes)+2] = max(theta[len(axes)+2], 0)
+	return m, newFit(f.warp, values, apart).model(axes, points, theta)
 }
 
 // doubtful is how much shorter the length scales of doubt are.
-const doubtful = 0.5
+const doubtful = 0.7
 
 // model is the model with the parameters theta.
 func (f *fit) model(axes []Axis, points [][]float64, theta []float64) *model {
 	f.settle(theta)
 	d := len(axes)
 	m := &model{
-		axes: axes, noise: math.Exp(theta[d]), warp: f.warp, points: slices.Clone(points), alpha: f.alpha,
+		axes: axes, share: math.Exp(theta[d]) / float64(d), noise: math.Exp(theta[d+1]), warp: f.warp, points: slices.Clone(points), alpha: f.alpha,
 		inverse: mirrored(f.inverse), mean: f.mean, variance: f.variance,
 	}
-	m.warp.c = math.Exp(theta[d+1])
+	m.warp.c = math.Exp(theta[d+2])
 	for i := range d {
 		m.scale = append(m.scale, math.Exp(-2*theta[i]))
 	}
@@ -62,7 +65,7 @@ func (f *fit) model(axes []Axis, points [][]float64, theta []float64) *model {
 
 func (m *model) scratch() {
 	n := len(m.points)
-	m.k, m.slopes, m.v = make([]float64, n), make([]float64, n), make([]float64, n)
+	m.k, m.v, m.slopes = make([]float64, n), make([]float64, n), make([]float64, n*len(m.axes))
 }
 
 // mirrored is a symmetric matrix with both of its halves filled.
@@ -98,14 +101,24 @@ func (m *model) add(x []float64, more float64) {
 }
 
 // covariances fills k with the covariances of x and the points, and slopes with
-// minus twice their derivatives by the squared distance.
+// minus their derivatives by half the squared distance on each axis.
 func (m *model) covariances(x []float64) {
+	axes := len(m.axes)
+	unit := 1 / (1 + m.share*float64(axes))
 	for i, point := range m.points {
-		d := 0.0
+		slopes := m.slopes[i*axes : (i+1)*axes]
+		sum, all := 0.0, 0.0
 		for a := range m.axes {
-			d += m.axes[a].apart(x[a], point[a]) * m.scale[a]
+			d := m.axes[a].apart(x[a], point[a]) * m.scale[a]
+			value, slope := matern(d)
+			slopes[a] = m.share * slope
+			sum, all = sum+d, all+value
 		}
-		m.k[i], m.slopes[i] = matern(d)
+		value, slope := matern(sum)
+		m.k[i] = (value + m.share*all) * unit
+		for a := range slopes {
+			slopes[a] = (slopes[a] + slope) * unit * m.scale[a]
+		}
 	}
 }
 
@@ -124,9 +137,9 @@ func (m *model) at(x []float64, s slope) expectation {
 		return e
 	}
 	for i, point := range m.points {
-		byMean, byDeviation := -m.slopes[i]*m.alpha[i], m.slopes[i]*m.v[i]*m.variance/e.deviation
+		byMean, byDeviation := -m.alpha[i], m.v[i]*m.variance/e.deviation
 		for a := range m.axes {
-			delta := (x[a] - point[a]) * m.scale[a]
+			delta := (x[a] - point[a]) * m.slopes[i*len(m.axes)+a]
 			if m.axes[a].Words > 0 || math.IsNaN(delta) {
 				continue
 			}

@@ -23,28 +23,29 @@ type Evidence struct {
 
 // Search proposes points from evidence.
 type Search struct {
-	space     Space
-	use       acquisition
-	doubt     []*model // as those in use
-	reference []float64
-	front     [][]float64 // warped outcomes that are known or believed, and not beaten
-	near      [][]float64 // the best points
-	spread    float64     // the standard deviation of the warped values of a single objective
+	space Space
+	rule  Rule
+	trust view
+	doubt view
+	works *model      // whether trials fail, 0 is no and 1 is yes; nil when none has
+	near  [][]float64 // the best points
 }
 
 // New fits models to evidence. Rule, one of Rules, is the acquisition function of
 // a single objective.
 func New(space Space, rule Rule, e Evidence) *Search {
-	s := &Search{space: space, use: acquisition{rule: rule}}
-	known := e.chosen()
+	s, known := &Search{space: space, rule: rule}, e.chosen()
 	apart := pairs(space.Axes, known.Points)
 	for k := range known.Losses[0] {
-		values := known.objective(k)
-		m, doubt := train(space.Axes, known.Points, values, apart)
-		s.use.models, s.doubt = append(s.use.models, m), append(s.doubt, doubt)
-		s.spread = m.deviation(values)
+		m, doubt := train(space.Axes, known.Points, known.objective(k), apart)
+		s.trust.models, s.doubt.models = append(s.trust.models, m), append(s.doubt.models, doubt)
 	}
-	s.rank(known)
+	order := known.best()
+	for _, i := range order[:min(5, len(order))] {
+		s.near = append(s.near, known.Points[i])
+	}
+	s.trust.rank(known)
+	s.doubt.rank(known)
 	if fails := e.failures(); fails != nil {
 		s.learn(known.Points, fails)
 	}
@@ -59,63 +60,25 @@ func (s *Search) learn(points, failed [][]float64) {
 	for i := range failed {
 		values[len(points)+i] = 1
 	}
-	s.use.works, _ = train(s.space.Axes, all, values, pairs(s.space.Axes, all))
+	s.works, _ = train(s.space.Axes, all, values, pairs(s.space.Axes, all))
 	for _, x := range failed {
-		certain := 1 - math.Exp(s.use.success(s.use.works.at(x, slope{})).value)
-		for _, m := range slices.Concat(s.use.models, s.doubt) {
+		certain := 1 - math.Exp(s.works.success(s.works.at(x, slope{})).value)
+		for _, m := range slices.Concat(s.trust.models, s.doubt.models) {
 			m.add(x, certain*max(m.mean-m.at(x, slope{}).mean, 0))
 		}
 	}
 }
 
-// rank finds the front, the best points and the reference.
-func (s *Search) rank(known Evidence) {
-	outcomes := s.expected(known.Points)
-	s.front = thin(undominated(outcomes), mostFront(len(s.use.models)))
-	for k, m := range s.use.models {
-		worst, best, nadir := math.Inf(-1), math.Inf(1), math.Inf(-1)
-		for _, y := range outcomes {
-			worst, best = max(worst, y[k]), min(best, y[k])
-		}
-		for _, y := range s.front {
-			nadir = max(nadir, y[k])
-		}
-		r := nadir + 0.1*(worst-best)
-		if given := known.Reference[k]; !math.IsNaN(given) {
-			r = m.warp.apply(given)
-		}
-		s.reference = append(s.reference, r)
-	}
-	order := known.best()
-	for _, i := range order[:min(5, len(order))] {
-		s.near = append(s.near, known.Points[i])
-	}
-}
-
-// expected is what the models expect at points, by point and objective.
-func (s *Search) expected(points [][]float64) [][]float64 {
-	outcomes := make([][]float64, len(points))
-	for _, m := range s.use.models {
-		for i, e := range m.all(points) {
-			outcomes[i] = append(outcomes[i], e.mean)
-		}
-	}
-	return outcomes
-}
-
 // Believe takes a pending point for a trial that will bring what is expected.
 func (s *Search) Believe(point []float64) {
-	points := [][]float64{point}
-	s.front = undominated(append(s.front, s.expected(points)...))
-	for _, m := range slices.Concat(s.use.models, s.doubt) {
-		m.add(point, 0)
-	}
+	s.trust.believe(point)
+	s.doubt.believe(point)
 }
 
 // Options are how a point is chosen.
 type Options struct {
-	// Bold counts only an improvement by a tenth of the spread of the values: it
-	// leaves polishing what is good to others, and looks elsewhere.
+	// Bold looks where the models may be wrong, for an improvement that matters: it
+	// leaves polishing what is good to others.
 	Bold bool
 	// Climb improves the best random candidates by local search.
 	Climb bool
@@ -128,18 +91,15 @@ const polished = 1e-4
 // Propose is the coordinates, before they are snapped, of the point that promises
 // most. It is false when no point was found that may be proposed.
 func (s *Search) Propose(r *rand.Rand, o Options) ([]float64, bool) {
-	use := s.use
-	use.cells = cells(s.front, s.reference)
-	h := hunt{Space: s.space, acquisition: &use, random: r, near: s.near}
-	single := len(use.models) == 1
-	if !single || !o.Bold {
+	h := hunt{Space: s.space, random: r, near: s.near}
+	if !o.Bold {
+		h.acquisition = s.trust.acquisition(s, 0)
 		c, ok := h.run(o.Climb)
-		if !ok || !single || c.score > math.Log(polished*s.spread) {
+		if !ok || len(s.trust.models) > 1 || c.score > math.Log(polished*s.trust.spread) {
 			return c.raw, ok
 		}
 	}
-	use.models = s.doubt
-	use.cells[0].upper[0] -= 0.1 * s.spread
+	h.acquisition = s.doubt.acquisition(s, 0.1)
 	c, ok := h.run(o.Climb)
 	return c.raw, ok
 }
