@@ -61,6 +61,41 @@ var algorithms = []Algorithm{
 		Settings: tpeSettings,
 		next:     tpe(true),
 	},
+	{
+		Name: "CMAES", Aliases: []string{"cmaes", "CMA-ES"},
+		Doc:      "evolves a normal distribution whose shape it learns (CMA-ES with margin, restarted when it has converged)",
+		Settings: cmaSettings,
+		faults:   cmaFaults,
+		next:     cmaes,
+	},
+	{
+		Name: "Hyperband", Aliases: []string{"hyperband"},
+		Doc:      "gives many configurations a little of a resource and more of it to the best, in brackets that differ in how little",
+		Settings: ladderSettings,
+		faults:   ladderFaults,
+		next:     hyperband,
+	},
+	{
+		Name: "ASHA", Aliases: []string{"asha"},
+		Doc:      "gives a configuration more of a resource as soon as it is among the best that had as much (asynchronous successive halving)",
+		Settings: ladderSettings,
+		faults:   ladderFaults,
+		next:     asha,
+	},
+	{
+		Name: "BOHB", Aliases: []string{"bohb"},
+		Doc:      "is Hyperband whose configurations come from a model as that of MultivariateTPE",
+		Settings: bohbSettings,
+		faults:   ladderFaults,
+		next:     bohb,
+	},
+	{
+		Name: "PBT", Aliases: []string{"pbt"},
+		Doc:      "trains a population whose worst members continue from the checkpoints of the best, with changed parameters",
+		Settings: pbtSettings,
+		faults:   pbtFaults,
+		next:     pbt,
+	},
 }
 
 // Algorithms is every algorithm there is, in the order of the documentation.

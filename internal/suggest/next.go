@@ -123,7 +123,3 @@ func (s *search) drawn(purpose string, index int, why string) (Proposal, bool) {
 func random(s *search, n int) Answer {
 	return s.eachNew(n, func(index int) (Proposal, bool) { return s.drawn("random", index, "drawn at random") })
 }
-
-// again is the label of a trial that repeats the assignment of another one on
-// purpose: with more of a resource, or from another checkpoint.
-const again = "again"

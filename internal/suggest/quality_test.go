@@ -26,6 +26,9 @@ func TestQuality(t *testing.T) {
 		{"MultivariateTPE", "Branin", 100, 0.05},
 		{"MultivariateTPE", "Hartmann6", 100, 0.15},
 		{"MultivariateTPE", "Levy5", 100, 0.6},
+		{"CMAES", "MixedScale2", 200, 1e-6},
+		{"CMAES", "Branin", 200, 1e-4},
+		{"CMAES", "Rosenbrock5", 200, 15},
 	} {
 		t.Run(fmt.Sprintf("%s/%s@%d", bar.algorithm, bar.function, bar.trials), func(t *testing.T) {
 			t.Parallel()

@@ -67,7 +67,7 @@ func (r Range) String() string {
 func atLeast(v float64) Range          { return Range{Min: &v} }
 func above(v float64) Range            { return Range{Min: &v, Open: true} }
 func between(lo, hi float64) Range     { return Range{Min: &lo, Max: &hi} }
-func betweenX(lo, hi float64) Range    { return Range{Min: &lo, Max: &hi, Open: true} }
+func positiveBelow(hi float64) Range   { return Range{Min: new(0.0), Max: &hi, Open: true} }
 func (s Setting) called(n string) bool { return s.Name == n || slices.Contains(s.Aliases, n) }
 
 // fault says what is wrong with a value of the setting; empty is nothing.

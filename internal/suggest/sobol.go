@@ -95,7 +95,7 @@ func newSequence(dims int, seed uint64) sequence {
 // column expands a line of directions by its recurrence.
 func column(line string) (v [32]uint32) {
 	var row []uint32
-	for _, field := range strings.Fields(line) {
+	for field := range strings.FieldsSeq(line) {
 		n, _ := strconv.ParseUint(field, 10, 32)
 		row = append(row, uint32(n))
 	}

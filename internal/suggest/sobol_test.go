@@ -4,7 +4,6 @@
 package suggest
 
 import (
-	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -31,14 +30,6 @@ func discrepancy(points [][]float64) float64 {
 		}
 	}
 	return third - 2/n*single + pairs/(n*n)
-}
-
-func chance(dims int, r *rand.Rand) []float64 {
-	u := make([]float64, dims)
-	for i := range u {
-		u[i] = r.Float64()
-	}
-	return u
 }
 
 func TestSobolIsMoreEvenThanChance(t *testing.T) {

@@ -51,7 +51,7 @@ var stopRules = []StopRule{
 		Settings: []Setting{
 			{Name: "min_trials_required", Kind: Whole, Range: atLeast(1), Default: "3", Doc: "how many trials have to succeed first"},
 			{Name: "start_step", Kind: Whole, Range: atLeast(1), Default: "4", Doc: "how many values a trial reports before it is judged"},
-			{Name: "percentile", Kind: Real, Range: betweenX(0, 100), Default: "50", Doc: "the share of the finished trials, best first, that it has to be among"},
+			{Name: "percentile", Kind: Real, Range: positiveBelow(100), Default: "50", Doc: "the share of the finished trials, best first, that it has to be among"},
 		},
 		stop: median,
 	},
