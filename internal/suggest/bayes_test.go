@@ -216,7 +216,7 @@ func TestSeveralObjectivesGrowTheHypervolume(t *testing.T) {
 		references []float64
 		ideal      float64
 	}{
-		"two":   {two, []float64{1.1, -1.1}, 1.1*1.1 - 1. / 3},
+		"two":   {two, []float64{1.1, -1.1}, 1.1*1.1 - 1./3},
 		"three": {three, []float64{1.1, -1.1, 1.1}, 0},
 	} {
 		objectives := []Objective{{"a", Minimize, nil}, {"b", Maximize, nil}, {"c", Minimize, nil}}[:len(tt.references)]

@@ -30,15 +30,18 @@ type model struct {
 }
 
 // train fits a model to values, the smaller the better, at points; apart are the
-// points' distances. The second model doubts the first: with shorter length scales
-// less is known away from the points, and with a milder warp what is not so good
-// is seen in more detail.
+// points' distances. The second model doubts the first. Its length scales are
+// shorter, and none is much longer than the shortest, for an axis that does not
+// matter near the best may matter elsewhere; its warp is milder, so that what is
+// not so good is seen in more detail.
 func train(axes []Axis, points [][]float64, values []float64, apart [][]float64) (m, doubt *model) {
 	f := newFit(newWarp(values), values, apart)
 	theta := f.parameters(axes, points, values)
 	m = f.model(axes, points, theta)
-	for i := range axes {
-		theta[i] += math.Log(doubtful)
+	lengths := theta[:len(axes)]
+	shortest := slices.Min(lengths)
+	for i := range lengths {
+		lengths[i] = min(lengths[i], shortest+math.Log(2)) + math.Log(doubtful)
 	}
 	theta[len(axes)+2] = max(theta[len(axes)+2], 0)
 	return m, newFit(f.warp, values, apart).model(axes, points, theta)
