@@ -17,6 +17,8 @@ import (
 var sources = map[string][]string{
 	"trainingjob.md":  {"trainingjob_status.go", "scheduling_types.go"},
 	"accelerators.md": {"accelerator_status.go"},
+	"experiment.md":   {"experiment_status.go"},
+	"trial.md":        {"trial_status.go"},
 }
 
 // TestEveryReasonIsDocumented reads the reasons from their declarations, so that a new one cannot be forgotten.
