@@ -40,6 +40,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/names"
 	tenants "github.com/millrace-ml/millrace/internal/profile"
 	"github.com/millrace-ml/millrace/internal/proposer"
+	"github.com/millrace-ml/millrace/internal/server"
 	"github.com/millrace-ml/millrace/internal/trialjob"
 )
 
@@ -53,12 +54,30 @@ type Options struct {
 	Healing health.Policy
 	// Profiles are settings of all Profiles.
 	Profiles tenants.Settings
-	// Meter measures trials; nil measures nothing. News wakes Experiments when it has news, TrialNews wakes Trials.
-	Meter           trialjob.Meter
-	News, TrialNews []source.Source
 	// Notebooks are settings of notebooks, Probing says how they are asked when they were last used.
 	Notebooks notebook.Settings
 	Probing   notebook.Probing
+	// Metrics is what measures trials.
+	Metrics Metrics
+}
+
+// Meter measures trials, and wakes Trials and Experiments when it has news.
+type Meter interface {
+	trialjob.Meter
+	Trials() source.Source
+	Experiments() source.Source
+}
+
+// Metrics is what measures trials.
+type Metrics struct {
+	// Meter follows logs, scrapes endpoints and takes what is pushed; nil measures nothing.
+	Meter Meter
+	// Publisher brings the CA of the server to the namespaces of pods that push; nil when there is no server.
+	Publisher *server.Publisher
+	// Namespace is the manager's, where the server is; empty when there is none.
+	Namespace string
+	// Launcher is the image with the launcher; empty when it is not known.
+	Launcher string
 }
 
 // kinds is the list of everything Millrace runs.
@@ -77,7 +96,10 @@ var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 	},
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
 		found := proposer.NewPool(searches)
-		outside := experiment.Outside{Proposer: found, Meter: o.Meter, Live: deps.Live, News: append([]source.Source{found.Source()}, o.News...)}
+		outside := experiment.Outside{Proposer: found, Live: deps.Live, News: []source.Source{found.Source()}}
+		if o.Metrics.Meter != nil {
+			outside.Meter, outside.News = o.Metrics.Meter, append(outside.News, o.Metrics.Meter.Experiments())
+		}
 		return errors.Join(mgr.Add(found), experiment.Setup(mgr, deps, o.MaxConcurrentReconciles, outside))
 	},
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {
@@ -90,7 +112,14 @@ var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 		if err != nil {
 			return err
 		}
-		outside := trial.Outside{Jobs: jobs, Meter: o.Meter, News: append([]source.Source{jobs.Source()}, o.TrialNews...)}
+		server := trialjob.Server{Namespace: o.Metrics.Namespace, Launcher: o.Metrics.Launcher}
+		outside := trial.Outside{Jobs: jobs, Server: server, News: []source.Source{jobs.Source()}}
+		if o.Metrics.Publisher != nil {
+			outside.Publish = o.Metrics.Publisher.Need
+		}
+		if o.Metrics.Meter != nil {
+			outside.Meter, outside.News = o.Metrics.Meter, append(outside.News, o.Metrics.Meter.Trials())
+		}
 		return trial.Setup(mgr, deps, o.MaxConcurrentReconciles, outside)
 	},
 	func(mgr ctrl.Manager, deps engine.Deps, o Options) error {

@@ -34,7 +34,12 @@ func stripPod(p *corev1.Pod) {
 		NodeName:     p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy, Containers: stripContainers(p.Spec.Containers),
 		InitContainers: stripContainers(p.Spec.InitContainers),
 	}
+	address := p.Status.PodIP
+	if p.Labels[names.Trial] == "" {
+		address = "" // nobody asks other pods for anything
+	}
 	p.Status = corev1.PodStatus{
+		PodIP: address,
 		Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message, Conditions: stripConditions(p.Status.Conditions),
 		ContainerStatuses: stripStatuses(p.Status.ContainerStatuses), InitContainerStatuses: stripStatuses(p.Status.InitContainerStatuses),
 	}

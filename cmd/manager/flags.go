@@ -32,6 +32,7 @@ func configure(args []string) (config.Config, error) {
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	clientconfig.RegisterFlags(flags)
 	flags.StringVar(&file, "config", "", "file to read the configuration from; the defaults when left out")
+	replicas := flags.Int("replicas", 0, "how many managers run (replicas)")
 	flags.BoolVar(&alone, "no-leader-election", false, "run without a Lease, as the only manager (leaderElection.enabled)")
 	for _, s := range settings {
 		flags.Func(s.name, s.usage, func(value string) error {
@@ -53,6 +54,9 @@ func configure(args []string) (config.Config, error) {
 		if value, ok := given[s.name]; ok {
 			*s.field(&cfg) = value
 		}
+	}
+	if *replicas != 0 {
+		cfg.Replicas = *replicas
 	}
 	cfg.LeaderElection.Enabled = cfg.LeaderElection.Enabled && !alone
 	if err := cfg.Validate(); err != nil {

@@ -19,6 +19,10 @@ func TestConfigure(t *testing.T) {
 	if err := os.WriteFile(file, []byte("log: {level: error}\nhealth: {bindAddress: \":9000\"}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	shared := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(shared, []byte("store: {dsn: \"postgres://u:p@db/x\"}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		args []string
 		want func(*config.Config)
@@ -31,7 +35,10 @@ func TestConfigure(t *testing.T) {
 			c.Log.Level, c.Health.BindAddress = "debug", ":9000"
 		}},
 		"an empty flag turns an endpoint off": {[]string{"--metrics-bind-address="}, func(c *config.Config) { c.Metrics.BindAddress = "" }},
-		"a manager may be alone":              {[]string{"--no-leader-election"}, func(c *config.Config) { c.LeaderElection.Enabled = false }},
+		"several managers share a database": {[]string{"--replicas=2", "--config", shared}, func(c *config.Config) {
+			c.Replicas, c.Store.DSN = 2, "postgres://u:p@db/x"
+		}},
+		"a manager may be alone": {[]string{"--no-leader-election"}, func(c *config.Config) { c.LeaderElection.Enabled = false }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := config.Default()
@@ -55,6 +62,7 @@ func TestConfigureRefuses(t *testing.T) {
 		"a flag there is not":         {[]string{"--webhooks"}, "webhooks"},
 		"an argument":                 {[]string{"start"}, `"start" is not a flag`},
 		"a file there is not":         {[]string{"--config", "/nowhere/config.yaml"}, "/nowhere/config.yaml"},
+		"two managers and SQLite":     {[]string{"--replicas=2"}, "store.dsn"},
 		"a value that does not check": {[]string{"--log-level=loud"}, "log.level"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -88,8 +88,13 @@ func newManager(ctx context.Context, rc *rest.Config, cfg config.Config) (ctrl.M
 	if err := mgr.AddReadyzCheck("caches", synced(mgr.GetCache())); err != nil {
 		return nil, fmt.Errorf("adding the readiness check: %w", err)
 	}
+	metrics, err := measure(ctx, mgr, rc, cfg)
+	if err != nil {
+		return nil, err
+	}
 	return mgr, controllers.Setup(ctx, mgr, controllers.Options{
-		Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(), Notebooks: cfg.Notebook.Settings(), Probing: cfg.Notebook.Probing(),
+		Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(), Metrics: metrics,
+		Notebooks: cfg.Notebook.Settings(), Probing: cfg.Notebook.Probing(),
 	})
 }
 

@@ -109,7 +109,7 @@ func (l *life) create(o engine.Object) {
 		made.UID = types.UID(fmt.Sprint(l.moved))
 		l.w.Trials = append(l.w.Trials, *made)
 	case *corev1.ConfigMap:
-		records, err := study.Decode(made.Data[pageKey])
+		records, err := study.Decode(made.Data[study.PageKey])
 		if err != nil {
 			l.t.Fatal(err)
 		}

@@ -55,7 +55,7 @@ func (p *pages) decode(config *corev1.ConfigMap) (Page, error) {
 	if page, known := p.decoded[config.UID]; known {
 		return page, nil
 	}
-	records, err := study.Decode(config.Data[pageKey])
+	records, err := study.Decode(config.Data[study.PageKey])
 	if err != nil {
 		return Page{}, fmt.Errorf("reading ConfigMap %s: %w", config.Name, err)
 	}

@@ -202,13 +202,10 @@ func nextPage(e *v1alpha1.Experiment, w World) *corev1.ConfigMap {
 		return nil
 	}
 	slices.SortFunc(old, func(a, b study.Record) int { return a.Proposal - b.Proposal })
-	page := &corev1.ConfigMap{Immutable: new(true), Data: map[string]string{pageKey: study.Encode(old[:pageSize])}}
+	page := &corev1.ConfigMap{Immutable: new(true), Data: map[string]string{study.PageKey: study.Encode(old[:pageSize])}}
 	page.Name, page.Labels = names.Record(e.Name, len(w.Pages)), labels(e)
 	return page
 }
-
-// pageKey is the key of the records in a page.
-const pageKey = "trials.jsonl"
 
 // putAway deletes the Trials that a page was seen to have.
 func putAway(w World) []engine.Step {

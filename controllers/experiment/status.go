@@ -92,7 +92,9 @@ func conditions(e *v1alpha1.Experiment, d decision) {
 	if d.over {
 		reason = v1alpha1.ReasonFinished
 	}
-	condition.Set(e, v1alpha1.ConditionReconciling, condition.Truth(!d.over && !d.rejected), reason, message)
+	// What runs is as it should be, as a running batch Job is.
+	reconciling := !d.over && !d.rejected && d.reason != v1alpha1.ReasonTrialsRunning && d.phase != v1alpha1.PhaseSuspended
+	condition.Set(e, v1alpha1.ConditionReconciling, condition.Truth(reconciling), reason, message)
 	reason, message = healthy(v1alpha1.ReasonHealthy, "Nothing stands in the way.")
 	condition.Set(e, v1alpha1.ConditionStalled, condition.Truth(stuck), reason, message)
 }

@@ -37,6 +37,10 @@ type Outside struct {
 	Jobs engine.OnDemand
 	// Meter measures; nil measures nothing.
 	Meter trialjob.Meter
+	// Server is where metrics are pushed to. Publish brings its certificate to a namespace, and says why it could not; nil where there is
+	// no server.
+	Server  trialjob.Server
+	Publish func(ctx context.Context, namespace string) string
 	// News wakes trials when Jobs or Meter have news.
 	News []source.Source
 }
@@ -94,7 +98,10 @@ func (o observer) observe(ctx context.Context, c client.Reader, t *v1alpha1.Tria
 		o.release(name)
 		return World{}, nil
 	}
-	w := World{Unmetered: o.Meter == nil}
+	w := World{Unmetered: o.Meter == nil, Server: o.Server}
+	if o.Publish != nil && trialjob.Pushes(t.Spec.MetricsCollector) {
+		w.Unpublished = o.Publish(ctx, t.Namespace)
+	}
 	access, why := o.Jobs.Use(kind, name)
 	w.Reading, w.Why = readings[access], why
 	if access != engine.AccessReady {
@@ -122,7 +129,6 @@ func (o observer) look(ctx context.Context, c client.Reader, t *v1alpha1.Trial, 
 	if err := c.List(ctx, &pods, client.InNamespace(t.Namespace), client.MatchingFields{index.Trial: t.Name}); err != nil {
 		return fmt.Errorf("reading pods: %w", err)
 	}
-	row, _ := trialjob.Find(w.Job.GroupVersionKind())
 	state := trialjob.Judge(t.Spec.Template, w.Job).State
 	if state == trialjob.Failed {
 		w.Cause = causeOf(pods.Items)
@@ -130,7 +136,7 @@ func (o observer) look(ctx context.Context, c client.Reader, t *v1alpha1.Trial, 
 	if o.Meter == nil {
 		return nil
 	}
-	target := trialjob.TargetOf(t, row, state == trialjob.Succeeded || state == trialjob.Failed)
+	target := trialjob.TargetOf(t, w.Job, state == trialjob.Succeeded || state == trialjob.Failed)
 	target.Pods = pods.Items
 	o.Meter.Follow(target)
 	w.Measured, _ = o.Meter.Measured(t.UID)

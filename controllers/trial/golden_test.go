@@ -44,6 +44,7 @@ type planCase struct {
 	// Measured are series by metric: min, max and latest.
 	Measured map[string][]string `json:"measured"`
 	Drained  bool                `json:"drained"`
+	Server   trialjob.Server     `json:"server"`
 }
 
 // outcome is what a case comes to.
@@ -112,7 +113,7 @@ func (c *planCase) play(t *testing.T) outcome {
 
 func (c *planCase) world(t *testing.T) World {
 	t.Helper()
-	w := World{Reading: c.Reading, Why: c.Why, Cause: causeOf(c.Pods), Measured: trialjob.Measured{Drained: c.Drained, Series: map[string]trialjob.Series{}}}
+	w := World{Server: c.Server, Reading: c.Reading, Why: c.Why, Cause: causeOf(c.Pods), Measured: trialjob.Measured{Drained: c.Drained, Series: map[string]trialjob.Series{}}}
 	if w.Reading == "" {
 		w.Reading = Read
 	}

@@ -19,8 +19,8 @@ func Plan(t *v1alpha1.Trial, w World, now time.Time) engine.Plan {
 	d := decide(t, w, now)
 	plan := engine.Plan{Again: d.again}
 	if d.make {
-		// Render was tried by decide.
-		if job, err := trialjob.Render(t); err == nil {
+		// What it takes was tried by decide.
+		if job, err := jobOf(t, w); err == nil {
 			plan.Create = []engine.Step{{Object: job}}
 		}
 	}
@@ -28,6 +28,15 @@ func Plan(t *v1alpha1.Trial, w World, now time.Time) engine.Plan {
 		plan.Delete = []engine.Step{{Object: identity(w.Job), Why: why, Reason: reasonJobRemoved}}
 	}
 	return plan
+}
+
+// jobOf is the job of a trial, with what it needs to be measured.
+func jobOf(t *v1alpha1.Trial, w World) (*unstructured.Unstructured, error) {
+	job, err := trialjob.Render(t)
+	if err != nil {
+		return nil, err
+	}
+	return job, trialjob.Instrument(t, job, w.Server)
 }
 
 // reasonJobRemoved is of the event that tells that a job was deleted.

@@ -58,9 +58,9 @@ func ended(t *v1alpha1.Trial, _ World, _ time.Time) (decision, bool) {
 	return decision{phase: t.Status.Phase, over: true}, over(t)
 }
 
-func badTemplate(t *v1alpha1.Trial, _ World, now time.Time) (decision, bool) {
+func badTemplate(t *v1alpha1.Trial, w World, now time.Time) (decision, bool) {
 	d := decision{phase: v1alpha1.PhaseRejected, reason: v1alpha1.ReasonInvalidTemplate, over: true, ended: now}
-	_, err := trialjob.Render(t)
+	_, err := jobOf(t, w)
 	if err == nil {
 		err = trialjob.Check(t.Spec.Template)
 	}
@@ -70,8 +70,16 @@ func badTemplate(t *v1alpha1.Trial, _ World, now time.Time) (decision, bool) {
 	if refused := (*trialjob.RefusedError)(nil); errors.As(err, &refused) {
 		d.reason = v1alpha1.ReasonKindRefused
 	}
-	d.message = strings.Replace(err.Error(), "trialTemplate", "spec.template", 1) + "."
+	d.message = field(err) + "."
 	return d, true
+}
+
+// field is an error with the path of the field as a Trial has it.
+func field(err error) string {
+	if said := err.Error(); strings.HasPrefix(said, "metricsCollector") {
+		return "spec." + said
+	}
+	return strings.Replace(err.Error(), "trialTemplate", "spec.template", 1)
 }
 
 // phases are what a reason to stop makes of a trial.
@@ -253,8 +261,8 @@ func unavailable(t *v1alpha1.Trial, w World, metric string) string {
 	switch {
 	case w.Unmetered:
 		return fmt.Sprintf("The job succeeded without a value of %s: this manager measures nothing.", metric)
-	case w.Measured.Problem != "":
-		return said + " (" + w.Measured.Problem + ")"
+	case w.Measured.Problem != "" || w.Unpublished != "":
+		return said + " (" + cmp.Or(w.Unpublished, w.Measured.Problem) + ")"
 	}
 	return said
 }

@@ -65,7 +65,7 @@ func conditions(t *v1alpha1.Trial, d decision) {
 	default:
 		condition.Set(t, v1alpha1.ConditionSucceeded, metav1.ConditionUnknown, v1alpha1.ReasonInProgress, d.message)
 	}
-	condition.Set(t, v1alpha1.ConditionReconciling, condition.Truth(!d.over && !stuck), pick(d.over, v1alpha1.ReasonFinished, pick(stuck, d.reason, v1alpha1.ReasonProgressing)), d.message)
+	condition.Set(t, v1alpha1.ConditionReconciling, condition.Truth(!d.over && !stuck && d.reason != v1alpha1.ReasonJobRunning), pick(d.over, v1alpha1.ReasonFinished, pick(stuck, d.reason, v1alpha1.ReasonProgressing)), d.message)
 	condition.Set(t, v1alpha1.ConditionStalled, condition.Truth(stuck), pick(stuck, d.reason, v1alpha1.ReasonHealthy), pick(stuck, d.message, "Nothing stands in the way."))
 }
 

@@ -38,4 +38,7 @@ type World struct {
 	// Measured is what is known of its metrics. Unmetered is true when nobody measures anything here.
 	Measured  trialjob.Measured
 	Unmetered bool
+	// Server is where metrics are pushed to; Unpublished says why pods of the namespace could not trust it.
+	Server      trialjob.Server
+	Unpublished string
 }

@@ -107,7 +107,7 @@ func newScheme() (*runtime.Scheme, error) {
 
 func newMapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{"Pod", "Event"} {
+	for _, kind := range []string{"Pod", "Event", "ConfigMap"} {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	for _, kind := range []schema.GroupVersionKind{
@@ -116,8 +116,9 @@ func newMapper() meta.RESTMapper {
 	} {
 		mapper.Add(kind, meta.RESTScopeRoot)
 	}
-	mapper.Add(v1alpha1.GroupVersion.WithKind("TrainingJob"), meta.RESTScopeNamespace)
-	mapper.Add(v1alpha1.GroupVersion.WithKind("Notebook"), meta.RESTScopeNamespace)
+	for _, kind := range []string{"TrainingJob", "Experiment", "Trial", "Notebook"} {
+		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
 	pods := schema.GroupVersionResource{Group: podMetrics.Group, Version: podMetrics.Version, Resource: "pods"}
 	mapper.AddSpecific(podMetrics, pods, pods, meta.RESTScopeNamespace)
 	return mapper

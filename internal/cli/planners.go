@@ -30,6 +30,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/health"
 	tenants "github.com/millrace-ml/millrace/internal/profile"
 	"github.com/millrace-ml/millrace/internal/proposer"
+	"github.com/millrace-ml/millrace/internal/trialjob"
 )
 
 type ownerReference = metav1.OwnerReference
@@ -68,8 +69,10 @@ func planners(in *paper) map[schema.GroupVersionKind]planner {
 			func() *v1alpha1.Experiment { return &v1alpha1.Experiment{} }),
 		v1alpha1.GroupVersion.WithKind(suggestion.Name): plannerOf(in, suggestion.Kind(suggestion.Outside{Proposer: proposer.AtOnce{}}),
 			func() *v1alpha1.Suggestion { return &v1alpha1.Suggestion{} }),
-		v1alpha1.GroupVersion.WithKind(trial.Name):    plannerOf(in, trial.Kind(trial.Outside{Jobs: in}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
 		v1alpha1.GroupVersion.WithKind(notebook.Name): plannerOf(in, notebook.Kind(in, config.Default().Notebook.Settings()), func() *v1alpha1.Notebook { return &v1alpha1.Notebook{} }),
+		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in, Server: trialjob.Server{
+			Namespace: "millrace-system", Launcher: "docker.io/millrace/manager:dev",
+		}}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
 	}
 }
 

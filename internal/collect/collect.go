@@ -11,6 +11,8 @@
 // A Collector is what the design calls facts from outside: a Runnable makes them, Observe reads a snapshot, and a source of events
 // wakes the trial. They are fetched again after a restart: a log goes on from where the store has it, and what is read twice is kept
 // once.
+//
+// +kubebuilder:rbac:groups="",resources=pods/log,verbs=get
 package collect
 
 import (

@@ -35,6 +35,14 @@ type Config struct {
 	Concurrency map[string]int `json:"concurrency"`
 	// Gang says how the pods of a job are placed together.
 	Gang Gang `json:"gang"`
+	// Replicas is how many managers run: several need a database that they can share.
+	Replicas int `json:"replicas"`
+	// Store is the database with the metrics of trials.
+	Store Store `json:"store"`
+	// Server is what trials push their metrics to.
+	Server Server `json:"server"`
+	// Launcher is the helper inside users' pods.
+	Launcher Launcher `json:"launcher"`
 	// Namespaces are the only ones watched; all when empty.
 	Namespaces []string `json:"namespaces"`
 	// Healing says which nodes are bad.
@@ -112,6 +120,9 @@ func Default() Config {
 		Healing:                 defaultHealing(),
 		Profiles:                defaultProfiles(),
 		Notebook:                defaultNotebook(),
+		Replicas:                1,
+		Store:                   defaultStore(),
+		Server:                  Server{BindAddress: ":9443"},
 		GracefulShutdownTimeout: seconds(20),
 	}
 	for _, kind := range kinds {
@@ -123,7 +134,8 @@ func Default() Config {
 // Load reads a file over the defaults; an empty path is an empty file. The result is not yet validated, so that flags may still override it.
 func Load(path string) (Config, error) {
 	if path == "" {
-		return Default(), nil
+		c := Default()
+		return c, c.Store.read()
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -133,7 +145,7 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the configuration %s: %w", path, err)
 	}
-	return c, nil
+	return c, c.Store.read()
 }
 
 func parse(data []byte) (Config, error) {

@@ -99,6 +99,14 @@ func TestRefused(t *testing.T) {
 		"cordoning without healing":     {"healing: {cordon: Allow, enabled: false}", []string{"healing.cordon", "enabled"}},
 		"cordoning no node":             {"healing: {maxCordonedPercent: 0}", []string{"healing.maxCordonedPercent", "1 to 100"}},
 		"no patience with a kubelet":    {"healing: {notReadyAfter: 0s}", []string{"healing.notReadyAfter"}},
+		"no manager":                    {"replicas: 0", []string{"replicas", "1 or more"}},
+		"SQLite for two managers":       {"replicas: 2", []string{"store.dsn", "MySQL", "millrace-store"}},
+		"a database there is not":       {"store: {dsn: \"oracle:x\"}", []string{"store.dsn", "postgres:"}},
+		"a DSN's file of nowhere":       {"store: {dsnFile: dsn}", []string{"store.dsnFile", "absolute"}},
+		"no retention":                  {"store: {retention: 1m}", []string{"store.retention", "an hour"}},
+		"no values":                     {"store: {values: 0, valuesPerMetric: -1}", []string{"store.values:", "store.valuesPerMetric"}},
+		"the port of another":           {"server: {bindAddress: \":8443\"}", []string{"server.bindAddress", "metrics.bindAddress"}},
+		"a bad namespace of the server": {"server: {namespace: A.b}", []string{"server.namespace"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := parse([]byte(tc.file))
@@ -117,6 +125,31 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// The Secret with the DSN overrides the file; no message repeats the password in it.
+func TestTheDSNIsReadFromItsFile(t *testing.T) {
+	dir := t.TempDir()
+	dsn, file := filepath.Join(dir, "dsn"), filepath.Join(dir, "config.yaml")
+	for path, text := range map[string]string{dsn: "mysql:u:geheim@tcp(db:3306)/x\n", file: "replicas: 2\nstore: {dsnFile: " + dsn + "}"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(file)
+	if err != nil || c.Store.DSN != "mysql:u:geheim@tcp(db:3306)/x" || c.Validate() != nil {
+		t.Errorf("the DSN is %q, %v", c.Store.DSN, err)
+	}
+	if err := os.WriteFile(dsn, []byte("oracle:geheim"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err = Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err == nil || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("Validate() = %v", err)
+	}
+}
+
 func TestValidateNamesEveryMistake(t *testing.T) {
 	c, err := parse([]byte("log: {level: loud}\nmetrics: {scheme: ftp}\n"))
 	if err != nil {
@@ -131,6 +164,7 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 func TestValidAsWell(t *testing.T) {
 	for name, file := range map[string]string{
 		"an empty file":                           "",
+		"two managers with a database":            "replicas: 2\nstore: {dsn: \"postgres://u:p@db/x\"}",
 		"leases nobody reads":                     "leaderElection: {enabled: false, leaseDuration: 1s}",
 		"endpoints that are off":                  "metrics: {bindAddress: \"\"}\nhealth: {bindAddress: \"\"}",
 		"free ports":                              "metrics: {bindAddress: \"127.0.0.1:0\"}\nhealth: {bindAddress: \"127.0.0.1:0\"}",

@@ -32,6 +32,9 @@ func (c *Config) Validate() error {
 	all = append(all, c.Log.validate(field.NewPath("log"))...)
 	all = append(all, concurrency(field.NewPath("concurrency"), c.Concurrency)...)
 	all = append(all, c.Gang.validate(field.NewPath("gang"))...)
+	all = append(all, atLeastOne(field.NewPath("replicas"), c.Replicas)...)
+	all = append(all, c.Store.validate(field.NewPath("store"), c.Replicas)...)
+	all = append(all, c.Server.validate(field.NewPath("server"))...)
 	all = append(all, namespaces(field.NewPath("namespaces"), c.Namespaces)...)
 	all = append(all, c.Healing.validate(field.NewPath("healing"))...)
 	all = append(all, c.Profiles.validate(field.NewPath("profiles"))...)
@@ -78,6 +81,7 @@ func (c *Config) collisions() field.ErrorList {
 	taken := map[string]*field.Path{}
 	for _, e := range []struct{ name, address string }{
 		{"metrics", c.Metrics.BindAddress}, {"health", c.Health.BindAddress}, {"pprof", c.Pprof.BindAddress},
+		{"server", c.Server.BindAddress},
 	} {
 		path := field.NewPath(e.name, "bindAddress")
 		_, port, err := net.SplitHostPort(e.address)

@@ -62,11 +62,11 @@ func (t *text) Line(line []byte, at time.Time) ([]Sample, []Fault) {
 	var seen []int
 	for _, filter := range t.filters {
 		for _, m := range filter.FindAllSubmatchIndex(line, -1) {
-			name, place, ok := t.wanted(line, m)
-			if !ok || slices.Contains(seen, place) {
+			name, ok := t.wanted(line, m)
+			if !ok || slices.Contains(seen, m[4]) {
 				continue
 			}
-			seen = append(seen, place)
+			seen = append(seen, m[4])
 			value, ok := number(string(line[m[4]:m[5]]), line[m[5]:])
 			if !ok {
 				faults = append(faults, unreadable(name, rest(line[m[4]:])))
@@ -78,13 +78,13 @@ func (t *text) Line(line []byte, at time.Time) ([]Sample, []Fault) {
 	return samples, faults
 }
 
-// wanted is the metric that a match names, and where its value is.
-func (t *text) wanted(line []byte, m []int) (string, int, bool) {
+// wanted is the metric that a match names.
+func (t *text) wanted(line []byte, m []int) (string, bool) {
 	if m[2] < 0 || m[4] < 0 {
-		return "", 0, false
+		return "", false
 	}
 	name := strings.TrimSpace(string(line[m[2]:m[3]]))
-	return name, m[4], slices.Contains(t.metrics, name)
+	return name, slices.Contains(t.metrics, name)
 }
 
 // number is a value as a filter found it, or the nan or inf that follows.

@@ -67,15 +67,15 @@ func (s *Server) push(w http.ResponseWriter, req *http.Request) (int, error) {
 		return 0, refuse(http.StatusTooManyRequests,
 			"the namespace %s pushes more than %.0f times a second: send several values in one request", namespace, s.Rate)
 	}
-	trial, metrics, found := s.Find(types.NamespacedName{Namespace: namespace, Name: name})
+	target, found := s.Find(types.NamespacedName{Namespace: namespace, Name: name})
 	if !found {
 		return 0, refuse(http.StatusNotFound, "there is no trial %s in the namespace %s that takes metrics now", name, namespace)
 	}
-	source, samples, err := read(w, req, metrics, s.Clock.Now())
+	source, samples, err := read(w, req, target.Metrics, s.Clock.Now())
 	if err != nil {
 		return 0, err
 	}
-	err = s.Accept(req.Context(), store.Series{Trial: trial, Source: "Push/" + c.id() + "/" + source}, samples)
+	err = s.Accept(req.Context(), store.Series{Trial: target.Trial, Source: "Push/" + c.id() + "/" + source}, samples)
 	if errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrTooMany) {
 		return 0, refuse(http.StatusBadRequest, "%s", err)
 	}

@@ -10,6 +10,8 @@
 //
 // It serves TLS with a CA that it makes itself. The CA is in a Secret beside the manager; its certificate is published as a ConfigMap
 // to the namespaces that need it.
+//
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch
 package server
 
 import (
@@ -27,6 +29,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/millrace-ml/millrace/internal/collect"
 	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/observe"
 	"github.com/millrace-ml/millrace/internal/store"
@@ -42,7 +45,7 @@ type Options struct {
 	API  kubernetes.Interface
 	Pods client.Reader
 	// Find is the trial of a name that takes metrics now, and the metrics that are wanted of it.
-	Find func(types.NamespacedName) (store.Trial, []string, bool)
+	Find func(types.NamespacedName) (collect.Target, bool)
 	// Accept stores samples.
 	Accept func(context.Context, store.Series, []observe.Sample) error
 	// Rate is how many requests a namespace may make in a second on average, Burst how many at once.

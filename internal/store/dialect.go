@@ -106,7 +106,7 @@ func sqliteSource(path string) (string, error) {
 	}
 	// What the write-ahead log holds survives a crash of the manager; a crash of the machine may take the last second, which is read
 	// again because the mark went with it.
-	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)"}, "_txlock": {"immediate"}}
+	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "temp_store(MEMORY)"}, "_txlock": {"immediate"}}
 	return "file:" + path + "?" + query.Encode(), nil
 }
 

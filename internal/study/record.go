@@ -148,6 +148,9 @@ func valuesOf(objectives []v1alpha1.Objective, metrics []v1alpha1.MetricValue) [
 	return values
 }
 
+// PageKey is the key of the records in the ConfigMap of a page.
+const PageKey = "trials.jsonl"
+
 // Encode writes records as a page, one line of JSON for each.
 func Encode(records []Record) string {
 	var page bytes.Buffer

@@ -44,6 +44,12 @@ var algorithms = []Algorithm{
 		next:     sobol,
 	},
 	{
+		Name: "BayesianOptimization", Aliases: []string{"bayesianoptimization"},
+		Doc:      "models what a trial would bring by Gaussian processes, and proposes what promises most",
+		Settings: bayesSettings,
+		next:     bayes,
+	},
+	{
 		Name: "TPE", Aliases: []string{"tpe"},
 		Doc:      "models each parameter of the good and of the bad trials by itself, and draws what is likelier among the good",
 		Settings: tpeSettings,

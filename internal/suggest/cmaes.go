@@ -192,11 +192,13 @@ const redraws = 100
 // member is the point of the cube that a sample stands for: a draw of the run's
 // distribution, with words by chance.
 func (s *search) member(run *evolution, m sample) []float64 {
-	r := stream(s.Seed, fmt.Sprintf("cma %d %d", m.run, m.generation), m.member)
+	purpose := fmt.Sprintf("cma %d %d", m.run, m.generation)
+	r := stream(s.Seed, purpose, m.member)
 	u := s.cube.uniform(r)
-	x := run.sample(r)
+	n := len(run.mean)
+	x := run.at(orthogonal(n, stream(s.Seed, purpose+" block", m.member/n))[m.member%n])
 	for i := 0; i < redraws && outside(x); i++ {
-		x = run.sample(r)
+		x = run.at(normal(n, r))
 	}
 	for j, i := range s.cube.numbers() {
 		u[i] = min(max(x[j], 0), 1)

@@ -68,6 +68,16 @@ func (c *cube) active(i int, a Assignment) bool {
 	return ok && d.wants(value, &c.dims[d.parent])
 }
 
+// present says which dimensions exist in an assignment, whatever else is in it.
+func (c *cube) present(a Assignment) []bool {
+	on := make([]bool, len(c.dims))
+	for i := range c.dims {
+		parent := c.dims[i].parent
+		on[i] = (parent < 0 || on[parent]) && c.active(i, a)
+	}
+	return on
+}
+
 // assignment spells the point at u.
 func (c *cube) assignment(u []float64) Assignment {
 	a := make(Assignment, len(c.dims))
@@ -83,9 +93,9 @@ func (c *cube) assignment(u []float64) Assignment {
 // It is false for an assignment of another space.
 func (c *cube) vector(a Assignment) ([]float64, bool) {
 	u := make([]float64, len(c.dims))
-	for i := range c.dims {
+	for i, on := range c.present(a) {
 		u[i] = math.NaN()
-		if !c.active(i, a) {
+		if !on {
 			continue
 		}
 		at, ok := c.dims[i].unit(a[c.dims[i].Name])
@@ -100,8 +110,8 @@ func (c *cube) vector(a Assignment) ([]float64, bool) {
 // canonical spells an assignment as this space does, without what is inactive.
 func (c *cube) canonical(a Assignment) Assignment {
 	out := make(Assignment, len(c.dims))
-	for i := range c.dims {
-		if value, ok := a[c.dims[i].Name]; ok && c.active(i, out) {
+	for i, on := range c.present(a) {
+		if value, ok := a[c.dims[i].Name]; on && ok {
 			out[c.dims[i].Name] = c.dims[i].respell(value)
 		}
 	}
@@ -111,10 +121,9 @@ func (c *cube) canonical(a Assignment) Assignment {
 // key is the same for two assignments if and only if they are the same point.
 func (c *cube) key(a Assignment) string {
 	var b strings.Builder
-	a = c.canonical(a)
-	for i := range c.dims {
-		if value, ok := a[c.dims[i].Name]; ok {
-			b.WriteString(strconv.Itoa(i) + "=" + value + "\x00")
+	for i, on := range c.present(a) {
+		if value, ok := a[c.dims[i].Name]; on && ok {
+			b.WriteString(strconv.Itoa(i) + "=" + c.dims[i].respell(value) + "\x00")
 		}
 	}
 	return b.String()

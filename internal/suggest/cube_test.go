@@ -177,3 +177,21 @@ func FuzzCube(f *testing.F) {
 		}
 	})
 }
+
+// A model of an earlier experiment may have left values of parameters that do not
+// exist here; what hangs on them does not exist either.
+func TestWhatIsInactiveHasNoPlace(t *testing.T) {
+	b, c := choice("b", "on", "off"), double("c", 0, 1)
+	b.When, c.When = &When{"a", []string{"yes"}}, &When{"b", []string{"on"}}
+	space := newCube(Space{Parameters: []Parameter{choice("a", "yes", "no"), b, c}})
+	left := Assignment{"a": "no", "b": "on", "c": "0.50", "stranger": "1"}
+	if diff := cmp.Diff(Assignment{"a": "no"}, space.canonical(left)); diff != "" {
+		t.Error(diff)
+	}
+	if space.key(left) != space.key(Assignment{"a": "no"}) {
+		t.Error("two keys of one point")
+	}
+	if u, ok := space.vector(left); !ok || !math.IsNaN(u[1]) || !math.IsNaN(u[2]) {
+		t.Errorf("%v, %v", u, ok)
+	}
+}

@@ -102,17 +102,57 @@ func (e *evolution) decompose() {
 	}
 }
 
-// sample draws from the distribution.
-func (e *evolution) sample(r *rand.Rand) []float64 {
-	z := make([]float64, len(e.mean))
+// at is where a draw of the standard normal distribution is in this one.
+func (e *evolution) at(z []float64) []float64 {
+	long := make([]float64, len(z))
 	for i := range z {
-		z[i] = r.NormFloat64() * e.lengths[i]
+		long[i] = z[i] * e.lengths[i]
 	}
-	x := e.rotate(z)
+	x := e.rotate(long)
 	for i := range x {
 		x[i] = e.mean[i] + e.sigma*e.stretch[i]*x[i]
 	}
 	return x
+}
+
+// normal draws from the standard normal distribution.
+func normal(n int, r *rand.Rand) []float64 {
+	z := make([]float64, n)
+	for i := range z {
+		z[i] = r.NormFloat64()
+	}
+	return z
+}
+
+// orthogonal are n draws that are at right angles to each other and each of them
+// as long as by chance: the members of a generation learn more of the space from
+// so few steps (Wang, Emmerich and Back 2014).
+func orthogonal(n int, r *rand.Rand) [][]float64 {
+	out := make([][]float64, n)
+	for k := range out {
+		z := normal(n, r)
+		length := norm(z)
+		for _, other := range out[:k] {
+			along := dot(z, other) / dot(other, other)
+			for i := range z {
+				z[i] -= along * other[i]
+			}
+		}
+		scale := length / max(norm(z), 1e-300)
+		for i := range z {
+			z[i] *= scale
+		}
+		out[k] = z
+	}
+	return out
+}
+
+func dot(a, b []float64) float64 {
+	sum := 0.0
+	for i := range a {
+		sum += a[i] * b[i]
+	}
+	return sum
 }
 
 func (e *evolution) rotate(z []float64) []float64 {

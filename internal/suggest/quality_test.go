@@ -32,7 +32,7 @@ func TestQuality(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s/%s@%d", bar.algorithm, bar.function, bar.trials), func(t *testing.T) {
 			t.Parallel()
-			if got := regret(t, bar.algorithm, bar.function, bar.trials); got > bar.want {
+			if got := regret(t, search{bar.algorithm, bar.function, bar.trials, 1}); got > bar.want {
 				t.Errorf("median regret %.3g, want at most %.3g", got, bar.want)
 			} else {
 				t.Logf("median regret %.3g", got)
@@ -43,19 +43,25 @@ func TestQuality(t *testing.T) {
 
 const seeds = 20
 
-func regret(t *testing.T, algorithm, function string, trials int) float64 {
+// search is so many trials of an algorithm, up to parallel of them at once.
+type search struct {
+	algorithm, function string
+	trials, parallel    int
+}
+
+func regret(t *testing.T, s search) float64 {
 	t.Helper()
-	f, ok := functions.Find(function)
+	f, ok := functions.Find(s.function)
 	if !ok {
-		t.Fatalf("no function %s", function)
+		t.Fatalf("no function %s", s.function)
 	}
 	var last []float64
 	for seed := range uint64(seeds) {
-		regrets, err := f.Minimize(f.Problem(algorithm, seed), trials, 1)
-		if err != nil || len(regrets) != trials {
+		regrets, err := f.Minimize(f.Problem(s.algorithm, seed), s.trials, s.parallel)
+		if err != nil || len(regrets) != s.trials {
 			t.Fatalf("%d trials: %v", len(regrets), err)
 		}
-		last = append(last, regrets[trials-1])
+		last = append(last, regrets[s.trials-1])
 	}
 	return functions.Median(last)
 }

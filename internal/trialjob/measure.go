@@ -10,9 +10,11 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // Series is what is known of a metric in a trial.
@@ -41,8 +43,11 @@ type Target struct {
 	// Metrics are the names of the objectives, the first one first, and of the other metrics.
 	Metrics   []string
 	Collector v1alpha1.MetricsCollector
-	// Labels are those of the pods to read; Container is empty for the first one.
+	// Experiment is the one that the trial is part of.
+	Experiment string
+	// Labels are those of the pods to read, Chosen when the user said so; Container is empty for the first one.
 	Labels    map[string]string
+	Chosen    bool
 	Container string
 	// Pods are all pods of the trial.
 	Pods []corev1.Pod
@@ -60,16 +65,16 @@ type Meter interface {
 	Forget(types.NamespacedName)
 }
 
-// TargetOf is what is to be measured of a trial with a job of this kind.
-func TargetOf(t *v1alpha1.Trial, row Row, ended bool) Target {
+// TargetOf is what is to be measured of a trial with this job.
+func TargetOf(t *v1alpha1.Trial, job *unstructured.Unstructured, ended bool) Target {
 	target := Target{
-		Trial: types.NamespacedName{Namespace: t.Namespace, Name: t.Name}, UID: t.UID, Collector: t.Spec.MetricsCollector, Labels: row.Primary,
-		Ended: ended,
+		Trial: types.NamespacedName{Namespace: t.Namespace, Name: t.Name}, UID: t.UID, Collector: t.Spec.MetricsCollector,
+		Experiment: t.Spec.Experiment, Labels: primaryOf(job), Ended: ended,
 	}
 	if primary := t.Spec.Template.PrimaryPod; primary != nil {
 		target.Container = primary.Container
 		if len(primary.Labels) > 0 {
-			target.Labels = primary.Labels
+			target.Labels, target.Chosen = primary.Labels, true
 		}
 	}
 	for _, o := range t.Spec.Objectives {
@@ -81,6 +86,26 @@ func TargetOf(t *v1alpha1.Trial, row Row, ended bool) Target {
 		}
 	}
 	return target
+}
+
+// leaders are the roles of TrainingJobs that tell the metrics, the first that there is.
+var leaders = []string{"Master", "Chief", "Launcher", "TunerTracker", "Worker"}
+
+// primaryOf are the labels of the pod of a job that tells the metrics. Of a TrainingJob it is the first pod of the role that leads.
+func primaryOf(job *unstructured.Unstructured) map[string]string {
+	row, _ := Find(job.GroupVersionKind())
+	if job.GetKind() != "TrainingJob" {
+		return row.Primary
+	}
+	roles, _, _ := unstructured.NestedSlice(job.Object, "spec", "roles")
+	for _, leader := range leaders {
+		for _, r := range roles {
+			if role, ok := r.(map[string]any); ok && role["name"] == leader {
+				return map[string]string{names.Role: names.Lower(leader), names.Index: "0"}
+			}
+		}
+	}
+	return row.Primary
 }
 
 // byDirection are the strategies of objectives that name none.

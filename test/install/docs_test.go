@@ -20,6 +20,8 @@ var sources = map[string][]string{
 	"profile.md":      {"profile_status.go"},
 	"poddefault.md":   {"poddefault_status.go"},
 	"notebook.md":     {"notebook_status.go"},
+	"experiment.md":   {"experiment_status.go"},
+	"trial.md":        {"trial_status.go"},
 }
 
 // TestEveryReasonIsDocumented reads the reasons from their declarations, so that a new one cannot be forgotten.

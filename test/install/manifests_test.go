@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/millrace-ml/millrace/internal/config"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // limit is what client-side apply may put into one annotation, less room for other annotations.
@@ -129,6 +131,35 @@ func TestManagerDeployment(t *testing.T) {
 	}
 	if *d.Spec.Replicas != 1 {
 		t.Error("more than one manager without the component ha")
+	}
+	// A volume that one node has at a time: with a surge, a manager on another node would wait for it for ever.
+	if r := d.Spec.Strategy.RollingUpdate; r == nil || r.MaxSurge.IntValue() != 0 || r.MaxUnavailable.IntValue() != 1 {
+		t.Errorf("an upgrade starts the new manager before the old one has ended: %v", r)
+	}
+}
+
+// What the configuration says of the store and the server is what the manifest has.
+func TestStoreAndServer(t *testing.T) {
+	var d appsv1.Deployment
+	find(t, "Deployment", "millrace-manager", &d)
+	pod, defaults := d.Spec.Template.Spec, config.Default()
+	for path, source := range map[string]string{strings.TrimPrefix(defaults.Store.DSN, "sqlite:"): "store", defaults.Store.DSNFile: "dsn"} {
+		at := slices.IndexFunc(pod.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == filepath.Dir(path) })
+		if at < 0 || pod.Containers[0].VolumeMounts[at].Name != source {
+			t.Errorf("nothing is mounted for %s", path)
+		}
+	}
+	var claim corev1.PersistentVolumeClaim
+	find(t, "PersistentVolumeClaim", "millrace-store", &claim)
+	if pod.SecurityContext.FSGroup == nil {
+		t.Error("the volume is root's")
+	}
+	var service corev1.Service
+	find(t, "Service", names.Server, &service)
+	port := pod.Containers[0].Ports[slices.IndexFunc(pod.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == "server" })]
+	listens := ":" + strconv.Itoa(int(port.ContainerPort))
+	if service.Spec.Ports[0].Port != names.ServerPort || listens != defaults.Server.BindAddress {
+		t.Errorf("pods push to %d, the Service has %d, and %s is listened at", names.ServerPort, service.Spec.Ports[0].Port, listens)
 	}
 }
 

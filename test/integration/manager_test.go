@@ -303,7 +303,7 @@ func start(name string, changes ...func(*config.Config)) (context.CancelFunc, *e
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	DeferCleanup(func() { cancel() })
-	Expect(controllers.Setup(ctx, mgr, controllers.Options{Healing: cfg.Healing.Policy(), Meter: meter})).To(Succeed())
+	Expect(controllers.Setup(ctx, mgr, controllers.Options{Healing: cfg.Healing.Policy(), Metrics: controllers.Metrics{Meter: meter}})).To(Succeed())
 	go func() {
 		defer GinkgoRecover()
 		Expect(mgr.Start(ctx)).To(Succeed())

@@ -40,8 +40,8 @@ def main() -> int:
         say(rank, result)
         leave_message(result)
     leave()
-    if accuracy < REQUIRED_ACCURACY:
-        say(rank, f"test accuracy {accuracy:.4f} is below {REQUIRED_ACCURACY}", file=sys.stderr)
+    if accuracy < args.require:
+        say(rank, f"test accuracy {accuracy:.4f} is below {args.require}", file=sys.stderr)
         return 1
     return 0
 
@@ -51,7 +51,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=positive, default=20)
     parser.add_argument("--batch-size", type=positive, default=48, help="images per step over all processes")
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--hidden", type=positive, default=64, help="units of the hidden layer")
+    parser.add_argument("--hidden", "--width", dest="hidden", type=positive, default=64, help="units of the hidden layer")
+    parser.add_argument("--require", type=float, default=REQUIRED_ACCURACY, help="test accuracy below which it fails; 0 in a search")
     parser.add_argument(
         "--checkpoint",
         default="",

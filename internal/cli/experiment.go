@@ -1,0 +1,232 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	conditions "github.com/millrace-ml/millrace/internal/condition"
+	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/study"
+)
+
+// experiments shows how a search goes.
+type experiments struct {
+	*Program
+	output string
+	watch  bool
+}
+
+func newExperiment(p *Program) *cobra.Command {
+	cmd := &experiments{Program: p}
+	c := &cobra.Command{
+		Use:     "experiment [NAME]",
+		Aliases: []string{"exp"},
+		Short:   "List experiments, or show how one goes: its best trial, its trials and a plot",
+		Long: `List experiments, or show how one goes: counts, the best trial, the best value so far, and its trials.
+
+-o svg and -o html write a plot: the best value so far, and the parameters of all trials as parallel coordinates.`,
+		Example: `  mill experiment
+  mill experiment digits -w
+  mill experiment digits -o html > digits.html
+  mill experiment export digits -o csv > digits.csv`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args) },
+	}
+	c.Flags().StringVarP(&cmd.output, "output", "o", "text", "text, svg or html")
+	c.Flags().BoolVarP(&cmd.watch, "watch", "w", false, "go on and show it again whenever it changes")
+	complete(c, "output", "text", "svg", "html")
+	c.AddCommand(newExport(p))
+	return c
+}
+
+// searched is an experiment and the records of all its trials, in the order of their proposals.
+type searched struct {
+	*v1alpha1.Experiment
+	records []study.Record
+}
+
+func (e *experiments) run(ctx context.Context, args []string) error {
+	write, known := map[string]func(io.Writer, searched) error{"text": e.text, "svg": writeSVG, "html": writeHTML}[e.output]
+	if !known {
+		return usagef("-o %s: use text, svg or html", e.output)
+	}
+	cluster, err := e.connect()
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		return e.list(ctx, cluster)
+	}
+	if !e.watch {
+		s, err := cluster.searched(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return write(e.Out, s)
+	}
+	changes, err := cluster.changes(ctx, &v1alpha1.ExperimentList{}, client.InNamespace(cluster.Namespace), client.MatchingFields{"metadata.name": args[0]})
+	if err != nil {
+		return err
+	}
+	for range changes {
+		s, err := cluster.searched(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if err := write(e.Out, s); err != nil {
+			return err
+		}
+		fmt.Fprintln(e.Out)
+		if conditions.Decided(s, v1alpha1.ConditionSucceeded) {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// searched reads an experiment and all its trials, those that are put away too.
+func (c *Cluster) searched(ctx context.Context, name string) (searched, error) {
+	s := searched{Experiment: &v1alpha1.Experiment{}}
+	err := c.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, s.Experiment)
+	if apierrors.IsNotFound(err) {
+		return s, fmt.Errorf("no Experiment %q in namespace %q", name, c.Namespace)
+	}
+	if err != nil {
+		return s, err
+	}
+	mine := []client.ListOption{client.InNamespace(c.Namespace), client.MatchingLabels{names.Experiment: name}}
+	var trials v1alpha1.TrialList
+	var pages corev1.ConfigMapList
+	if err := c.List(ctx, &trials, mine...); err != nil {
+		return s, err
+	}
+	if err := c.List(ctx, &pages, mine...); err != nil {
+		return s, err
+	}
+	known := map[int]bool{}
+	for i := range pages.Items {
+		records, err := study.Decode(pages.Items[i].Data[study.PageKey])
+		if err != nil {
+			return s, err
+		}
+		for _, r := range records {
+			known[r.Proposal] = true
+			s.records = append(s.records, r)
+		}
+	}
+	for i := range trials.Items {
+		if r := study.RecordOf(&trials.Items[i]); !known[r.Proposal] {
+			s.records = append(s.records, r)
+		}
+	}
+	slices.SortFunc(s.records, func(a, b study.Record) int { return cmp.Compare(a.Proposal, b.Proposal) })
+	return s, nil
+}
+
+func (e *experiments) list(ctx context.Context, cluster *Cluster) error {
+	var all v1alpha1.ExperimentList
+	if err := cluster.List(ctx, &all, client.InNamespace(cluster.Namespace)); err != nil {
+		return err
+	}
+	if len(all.Items) == 0 {
+		fmt.Fprintf(e.Err, "No experiments in namespace %q.\n", cluster.Namespace)
+		return nil
+	}
+	t := table{header: []string{"NAME", "ALGORITHM", "PHASE", "TRIALS", "RUNNING", "BEST", "AGE"}}
+	for i := range all.Items {
+		x := &all.Items[i]
+		t.add(x.Name, string(x.Spec.Algorithm.Name), cmp.Or(x.Status.Phase, v1alpha1.PhasePending), progressOf(x), numberOf(x.Status.Trials.Running),
+			cmp.Or(bestOf(x), "-"), age(x, e.Now()))
+	}
+	t.write(e.Out, "")
+	return nil
+}
+
+// progressOf is how many trials there were, of how many.
+func progressOf(x *v1alpha1.Experiment) string {
+	if x.Spec.MaxTrials == 0 {
+		return strconv.Itoa(int(x.Status.Trials.Created))
+	}
+	return fmt.Sprintf("%d/%d", x.Status.Trials.Created, x.Spec.MaxTrials)
+}
+
+func bestOf(x *v1alpha1.Experiment) string {
+	if x.Status.Best == nil || len(x.Status.Best.Metrics) == 0 {
+		return ""
+	}
+	return x.Status.Best.Metrics[0].Name + "=" + x.Status.Best.Metrics[0].Value
+}
+
+func numberOf(n *int32) string {
+	if n == nil {
+		return "0"
+	}
+	return strconv.Itoa(int(*n))
+}
+
+// shown is how many trials the text shows.
+const shown = 20
+
+// text shows an experiment on a terminal.
+func (e *experiments) text(w io.Writer, s searched) error {
+	p, st := painter(e.colour(e.Out)), s.Status
+	fmt.Fprintf(w, "%s  %s in namespace %s: %s\n", p.paint(bold, s.Name), s.Spec.Algorithm.Name, s.Namespace, p.phase(cmp.Or(st.Phase, v1alpha1.PhasePending)))
+	fmt.Fprintln(w, conditions.Get(s, v1alpha1.ConditionSucceeded).Message)
+	fmt.Fprintf(w, "\ntrials %s: %s running, %s waiting, %s succeeded, %d stopped early, %s failed, %d without metrics, %d killed\n",
+		progressOf(s.Experiment), numberOf(st.Trials.Running), numberOf(st.Trials.Pending), numberOf(st.Trials.Succeeded), st.Trials.EarlyStopped,
+		numberOf(st.Trials.Failed), st.Trials.MetricsUnavailable, st.Trials.Killed)
+	if st.EstimatedEndTime != nil {
+		fmt.Fprintf(w, "ends about %s\n", st.EstimatedEndTime.UTC().Format(time.DateTime))
+	}
+	if st.Best != nil {
+		fmt.Fprintf(w, "best   %s: %s with %s\n", st.Best.Trial, bestOf(s.Experiment), assigned(study.AssignmentOf(st.Best.Assignments)))
+	}
+	if f := st.Failure; f != nil {
+		fmt.Fprintf(w, "%s\n", p.paint(red, fmt.Sprintf("the last %d trials failed alike, %s: %s", f.Trials, f.Example, f.Message)))
+	}
+	if plot := sparkline(bestSoFar(s)); plot != "" {
+		fmt.Fprintf(w, "\n%s, best so far\n%s", s.Spec.Objectives[0].Metric, plot)
+	}
+	t := table{header: []string{"TRIAL", "PHASE", strings.ToUpper(s.Spec.Objectives[0].Metric), "PARAMETERS"}, paint: p.cells}
+	last := s.records[max(len(s.records)-shown, 0):]
+	for _, r := range last {
+		t.add(r.Name, cmp.Or(r.Phase, v1alpha1.PhasePending), cmp.Or(metricOf(r, s.Spec.Objectives[0].Metric), "-"), assigned(r.Assignment))
+	}
+	if len(last) > 0 {
+		fmt.Fprintln(w)
+		t.write(w, "")
+	}
+	return nil
+}
+
+func metricOf(r study.Record, name string) string {
+	for _, m := range r.Metrics {
+		if m.Name == name {
+			return m.Value
+		}
+	}
+	return ""
+}
+
+func assigned(a map[string]string) string {
+	var said []string
+	for _, one := range study.Sorted(a) {
+		said = append(said, one.Name+"="+*one.Value)
+	}
+	return strings.Join(said, " ")
+}
