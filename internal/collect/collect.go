@@ -172,6 +172,15 @@ func (c *Collector) reload(ctx context.Context, trial store.Trial) error {
 	return nil
 }
 
+// renew reads a trial again when it has other counts than are known.
+func (c *Collector) renew(ctx context.Context, trial store.Trial) error {
+	observations, err := c.store.Observe(ctx, trial)
+	if err != nil || !c.differs(trial, observations) {
+		return err
+	}
+	return c.reload(ctx, trial)
+}
+
 // longest is the longest wait between tries.
 const longest = 30 * time.Second
 
@@ -218,7 +227,7 @@ func (c *Collector) Accept(ctx context.Context, series store.Series, samples []o
 func (c *Collector) refresh(ctx context.Context) {
 	for c.pause(ctx, c.opts.Refresh, nil) {
 		for _, trial := range c.pushing() {
-			if err := c.reload(ctx, trial); err != nil && !errors.Is(err, context.Canceled) {
+			if err := c.renew(ctx, trial); err != nil && !errors.Is(err, context.Canceled) {
 				c.log.Error(err, "Reading what was pushed failed", "namespace", trial.Namespace, "trial", trial.Name)
 				break
 			}

@@ -83,16 +83,6 @@ func (s *Store) Read(ctx context.Context, trial Trial, metric string, limit int)
 	return samples, doing("reading samples", err)
 }
 
-// Changed are the trials that were written since a time, by UID.
-func (s *Store) Changed(ctx context.Context, since time.Time) ([]string, error) {
-	var all []string
-	err := s.each(ctx, "SELECT DISTINCT uid FROM millrace_series WHERE updated >= ?", func(rows *sql.Rows) error {
-		all = append(all, "")
-		return rows.Scan(&all[len(all)-1])
-	}, since.UnixNano())
-	return all, doing("reading what changed", err)
-}
-
 // Mark records that everything of a source up to a time was kept. Call it after Append.
 func (s *Store) Mark(ctx context.Context, series Series, at time.Time) error {
 	return s.transact(ctx, "marking a source", func(tx *sql.Tx) error {

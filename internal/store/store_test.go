@@ -171,10 +171,6 @@ var behaviours = map[string]func(*testing.T, *Store, *clocktesting.FakePassiveCl
 			}
 			clock.SetTime(clock.Now().Add(40 * time.Minute))
 		}
-		changed, err := s.Changed(t.Context(), noon.Add(40*time.Minute))
-		if diff := cmp.Diff([]string{"uid-2", "uid-3"}, changed); diff != "" || err != nil {
-			t.Errorf("changed: %s, %v", diff, err)
-		}
 		if err := s.Prune(t.Context()); err != nil {
 			t.Fatal(err)
 		}
