@@ -81,7 +81,7 @@ type Collector struct {
 func New(s Store, logs corev1.PodsGetter, clk clock.Clock, log logr.Logger, opts Options) *Collector {
 	c := &Collector{opts: opts, store: s, logs: logs, clock: clk, log: log, http: scraping(), feed: newFeed(opts)}
 	c.sink = &sink{
-		store: s, clock: clk, log: log, every: opts.Flush, items: make(chan item, 1024), taken: c.feed.take, refused: c.feed.fault,
+		store: s, clock: clk, log: log, every: opts.Flush, items: make(chan item, 1024), taken: c.take, refused: c.fault,
 		pending: map[store.Series]*pending{},
 	}
 	return c
@@ -99,13 +99,13 @@ func (c *Collector) Start(ctx context.Context) error {
 		all.Go(func() { c.refresh(ctx) })
 	}
 	for {
-		for _, w := range c.feed.due(c.opts.Workers) {
+		for _, w := range c.due(c.opts.Workers) {
 			all.Go(func() { c.work(ctx, w) })
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-c.feed.changed:
+		case <-c.changed:
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (c *Collector) Start(ctx context.Context) error {
 func (c *Collector) work(ctx context.Context, w *worker) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer c.feed.done(w)
+	defer c.done(w)
 	go func() {
 		select {
 		case <-w.unwanted:
@@ -127,7 +127,7 @@ func (c *Collector) work(ctx context.Context, w *worker) {
 	}
 	// What the snapshot says of a trial that is over is what the store has: samples may have come twice, or by another manager.
 	if c.load(ctx, w) {
-		c.feed.drain(w)
+		c.drain(w)
 	}
 }
 
@@ -168,8 +168,17 @@ func (c *Collector) reload(ctx context.Context, trial store.Trial) error {
 		}
 		curves[o.Metric] = &curve{Observation: o, points: samples}
 	}
-	c.feed.loaded(trial, curves)
+	c.loaded(trial, curves)
 	return nil
+}
+
+// renew reads a trial again when it has other counts than are known.
+func (c *Collector) renew(ctx context.Context, trial store.Trial) error {
+	observations, err := c.store.Observe(ctx, trial)
+	if err != nil || !c.differs(trial, observations) {
+		return err
+	}
+	return c.reload(ctx, trial)
 }
 
 // longest is the longest wait between tries.
@@ -209,7 +218,7 @@ func (c *Collector) pause(ctx context.Context, wait time.Duration, news <-chan s
 func (c *Collector) Accept(ctx context.Context, series store.Series, samples []observe.Sample) error {
 	err := c.store.AppendAll(ctx, []store.Batch{{Series: series, Samples: samples}})
 	if err == nil {
-		c.feed.take(series, samples)
+		c.take(series, samples)
 	}
 	return err
 }
@@ -217,8 +226,8 @@ func (c *Collector) Accept(ctx context.Context, series store.Series, samples []o
 // refresh reads trials that push again and again, because another manager may have been pushed to.
 func (c *Collector) refresh(ctx context.Context) {
 	for c.pause(ctx, c.opts.Refresh, nil) {
-		for _, trial := range c.feed.pushing() {
-			if err := c.reload(ctx, trial); err != nil && !errors.Is(err, context.Canceled) {
+		for _, trial := range c.pushing() {
+			if err := c.renew(ctx, trial); err != nil && !errors.Is(err, context.Canceled) {
 				c.log.Error(err, "Reading what was pushed failed", "namespace", trial.Namespace, "trial", trial.Name)
 				break
 			}

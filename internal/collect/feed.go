@@ -222,6 +222,16 @@ func (f *feed) loaded(key store.Trial, curves map[string]*curve) {
 	}
 }
 
+// differs says whether observations have other counts than are known.
+func (f *feed) differs(key store.Trial, observations []observe.Observation) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.trials[name(key)]
+	return t != nil && slices.ContainsFunc(observations, func(o observe.Observation) bool {
+		return t.curves[o.Metric] == nil || t.curves[o.Metric].Count != o.Count
+	})
+}
+
 // take adds samples that were stored.
 func (f *feed) take(series store.Series, samples []observe.Sample) {
 	f.mu.Lock()

@@ -37,7 +37,7 @@ func (c *Collector) follow(ctx context.Context, w *worker) bool {
 	t := &tail{series: target.series(), number: observe.Sequencer{}}
 	parser, err := observe.New(target.Format, target.Metrics, target.Filters)
 	if err != nil {
-		c.feed.fault(target.Trial, err.Error())
+		c.fault(target.Trial, err.Error())
 		return c.await(ctx, w)
 	}
 	t.parser = parser
@@ -76,7 +76,7 @@ func (c *Collector) follow(ctx context.Context, w *worker) bool {
 // lost tells that a pod was deleted before its log was read to the end.
 func (c *Collector) lost(t Target, err error) {
 	if err != nil {
-		c.feed.fault(t.Trial, "the pod "+t.Pod+" was deleted before its log was read to the end")
+		c.fault(t.Trial, "the pod "+t.Pod+" was deleted before its log was read to the end")
 	}
 }
 
@@ -100,7 +100,7 @@ func (c *Collector) read(ctx context.Context, target Target, opts *corev1.PodLog
 		// A line that was cut off comes again whole.
 		if err == nil || errors.Is(err, io.EOF) && len(line) > 0 && target.Ended {
 			if long {
-				c.feed.fault(target.Trial, "a line of the log is longer than can be read, and its rest was passed over")
+				c.fault(target.Trial, "a line of the log is longer than can be read, and its rest was passed over")
 			}
 			if !c.line(ctx, t, line) {
 				return ctx.Err()
@@ -143,7 +143,7 @@ func (c *Collector) line(ctx context.Context, t *tail, line []byte) bool {
 	t.from = at
 	samples, faults := t.parser.Line(text, at)
 	for _, f := range faults {
-		c.feed.fault(t.series.Trial, string(f))
+		c.fault(t.series.Trial, string(f))
 	}
 	// The time of the log is what makes a sample that is read twice the same one; a time in the line itself need not be unique.
 	for i := range samples {

@@ -43,7 +43,7 @@ func (c *Collector) scrape(ctx context.Context, w *worker) bool {
 			return false
 		}
 		if err != nil {
-			c.feed.fault(target.Trial, err.Error())
+			c.fault(target.Trial, err.Error())
 		}
 		number.Number(samples)
 		if len(samples) > 0 && !c.sink.put(ctx, item{series: target.series(), samples: samples, read: samples[0].At}) {
@@ -73,7 +73,7 @@ func (c *Collector) ask(ctx context.Context, t Target) ([]observe.Sample, error)
 	}
 	samples, faults, err := prom.Scrape(io.LimitReader(response.Body, scrapeSize), t.Metrics, at)
 	for _, f := range faults {
-		c.feed.fault(t.Trial, string(f))
+		c.fault(t.Trial, string(f))
 	}
 	return samples, err
 }

@@ -46,7 +46,6 @@ type item struct {
 type pending struct {
 	samples []observe.Sample
 	read    time.Time
-	marked  time.Time
 }
 
 const (
@@ -131,7 +130,7 @@ func (s *sink) gather(i item) {
 	}
 	p := s.pending[i.series]
 	if p == nil {
-		p = &pending{marked: i.read}
+		p = &pending{}
 		s.pending[i.series] = p
 	}
 	p.samples, p.read = append(p.samples, i.samples...), i.read

@@ -46,12 +46,12 @@ func simple(name string, v float32) []byte {
 	return protowire.AppendFixed32(protowire.AppendTag(tag(name), 2, protowire.Fixed32Type), math.Float32bits(v))
 }
 
-// tensorOf is a value as TensorFlow 2 writes it.
-func tensorOf(name string, kind uint64, field protowire.Number, content []byte) []byte {
+// tensorOf is a loss as TensorFlow 2 writes it.
+func tensorOf(kind uint64, field protowire.Number, content []byte) []byte {
 	t := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), kind)
 	t = protowire.AppendBytes(protowire.AppendTag(t, 2, protowire.BytesType), nil)
 	t = protowire.AppendBytes(protowire.AppendTag(t, field, protowire.BytesType), content)
-	return protowire.AppendBytes(protowire.AppendTag(tag(name), 8, protowire.BytesType), t)
+	return protowire.AppendBytes(protowire.AppendTag(tag("loss"), 8, protowire.BytesType), t)
 }
 
 func TestRecord(t *testing.T) {
@@ -102,14 +102,14 @@ func TestEvents(t *testing.T) {
 	}{
 		"a simple value":            {simple("loss", 0.5), "", want("loss", 0.5)},
 		"nan":                       {simple("loss", float32(math.NaN())), "", want("loss", math.NaN())},
-		"a float":                   {tensorOf("loss", 1, 4, four(math.Float32bits(0.5))), "", want("loss", 0.5)},
-		"a packed float":            {tensorOf("loss", 1, 5, four(math.Float32bits(0.5))), "", want("loss", 0.5)},
-		"a double":                  {tensorOf("loss", 2, 4, eight(math.Float64bits(0.1))), "", want("loss", 0.1)},
-		"a packed double":           {tensorOf("loss", 2, 6, eight(math.Float64bits(0.1))), "", want("loss", 0.1)},
-		"an int32":                  {tensorOf("loss", 3, 7, protowire.AppendVarint(nil, uint64(math.MaxUint64))), "", want("loss", -1)},
-		"an int64":                  {tensorOf("loss", 9, 4, eight(7)), "", want("loss", 7)},
-		"a vector":                  {tensorOf("loss", 1, 4, append(four(1), four(2)...)), "", nil},
-		"a string":                  {tensorOf("loss", 7, 8, []byte("x")), "", nil},
+		"a float":                   {tensorOf(1, 4, four(math.Float32bits(0.5))), "", want("loss", 0.5)},
+		"a packed float":            {tensorOf(1, 5, four(math.Float32bits(0.5))), "", want("loss", 0.5)},
+		"a double":                  {tensorOf(2, 4, eight(math.Float64bits(0.1))), "", want("loss", 0.1)},
+		"a packed double":           {tensorOf(2, 6, eight(math.Float64bits(0.1))), "", want("loss", 0.1)},
+		"an int32":                  {tensorOf(3, 7, protowire.AppendVarint(nil, uint64(math.MaxUint64))), "", want("loss", -1)},
+		"an int64":                  {tensorOf(9, 4, eight(7)), "", want("loss", 7)},
+		"a vector":                  {tensorOf(1, 4, append(four(1), four(2)...)), "", nil},
+		"a string":                  {tensorOf(7, 8, []byte("x")), "", nil},
 		"a directory":               {simple("accuracy", 1), "/logs/train", want("train/accuracy", 1)},
 		"another directory":         {simple("accuracy", 1), "/logs/validation", nil},
 		"a tag with a slash":        {simple("train/accuracy", 1), "/logs", want("train/accuracy", 1)},
@@ -132,7 +132,7 @@ func TestEvents(t *testing.T) {
 
 func FuzzEvents(f *testing.F) {
 	f.Add(record(event(1, 2, simple("loss", 3))))
-	f.Add(record(event(1e300, -2, tensorOf("loss", 3, 7, []byte{0x80}))))
+	f.Add(record(event(1e300, -2, tensorOf(3, 7, []byte{0x80}))))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		e := Events{Metrics: []string{"loss"}}
 		e.Event(file, "")

@@ -67,11 +67,11 @@ var lines = map[Format]func(metrics, filters []string) (Parser, error){
 // New is the parser of lines in a format for the metrics of these names; nil is, of FormatJSON, every key. The filters are of FormatText; none is DefaultFilter. The
 // error names the filter that is not a regular expression with two groups, or the format that has no lines.
 func New(format Format, metrics, filters []string) (Parser, error) {
-	make, known := lines[format]
+	parser, known := lines[format]
 	if !known {
 		return nil, fmt.Errorf("the format %q is not made of lines: use Text or JSON", format)
 	}
-	return make(metrics, filters)
+	return parser(metrics, filters)
 }
 
 // Sequencer numbers samples that come one after another at the same time, so that each has an identity of its own. A source that

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -134,7 +135,8 @@ func (r *reviewer) review(ctx context.Context, token string) (verdict, error) {
 	if err != nil {
 		return verdict{}, fmt.Errorf("reviewing a token: %w", err)
 	}
-	if !said.Status.Authenticated {
+	// Who authenticates without knowing of audiences does not name ours: such a token is for anybody.
+	if !said.Status.Authenticated || !slices.Contains(said.Status.Audiences, names.Audience) {
 		return verdict{until: r.clock.Now().Add(refusedFor)}, nil
 	}
 	return verdict{caller: identify(said.Status.User), until: r.clock.Now().Add(kept)}, nil

@@ -8,15 +8,21 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -112,6 +118,62 @@ func published(t *testing.T, w *world, p *Publisher, namespace string) string {
 		t.Fatal("the CA was not published, or somebody else's ConfigMap was taken for ours")
 	}
 	return pem
+}
+
+// The example of docs/metrics.md, as it is there.
+func TestTheExampleInPython(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("there is no python3")
+	}
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```python\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found || strings.Count(example, "\n") != 5 {
+		t.Fatalf("docs/metrics.md has no example of five lines:\n%s", example)
+	}
+	w := newWorld(t)
+	dir, token := t.TempDir(), w.pod(t, w.namespace, "digits-1-0", digits.Name, names.Audience)
+	ca, err := LoadAuthority(t.Context(), w.api, w.namespace, w.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := ca.Certificates("localhost")
+	server := httptest.NewUnstartedServer(w.Handler())
+	server.TLS = &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate() },
+	}
+	server.StartTLS()
+	defer server.Close()
+	// What httptest adds of its own would be preferred.
+	server.TLS.Certificates = nil
+	files := map[string]string{filepath.Join(dir, "token"): token, filepath.Join(dir, "ca.crt"): string(ca.PEM)}
+	for path, text := range files {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	c := exec.CommandContext(t.Context(), python, "-c", example)
+	c.Env = append(os.Environ(),
+		names.EnvMetricsURL+"=https://localhost:"+port+"/v1/namespaces/"+w.namespace+"/trials/"+digits.Name+"/metrics",
+		names.EnvMetricsToken+"="+filepath.Join(dir, "token"), names.EnvMetricsCA+"="+filepath.Join(dir, "ca.crt"))
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var got []string
+	for _, samples := range w.taken {
+		for _, s := range samples {
+			got = append(got, fmt.Sprintf("%s=%g at %d", s.Metric, s.Value, s.Step))
+		}
+	}
+	if diff := cmp.Diff([]string{"accuracy=0.91 at 3", "loss=0.25 at 3"}, got); diff != "" {
+		t.Errorf("taken (-want +got):\n%s", diff)
+	}
 }
 
 func TestCertificatesAreRenewed(t *testing.T) {

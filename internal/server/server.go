@@ -90,21 +90,18 @@ const (
 // Start serves until the context ends. While the CA cannot be had it is asked for again: without it nothing else of the manager
 // has to stop.
 func (s *Server) Start(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		ca, err := LoadAuthority(ctx, s.API, s.Namespace, s.Clock)
 		if err == nil {
 			return s.serve(ctx, ca)
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
 		s.Log.Error(err, "The certificate of the server for metrics could not be had; it is tried again")
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-s.Clock.After(again):
 		}
 	}
+	return nil
 }
 
 func (s *Server) serve(ctx context.Context, ca *Authority) error {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/millrace-ml/millrace/internal/collect"
@@ -280,6 +282,28 @@ func TestWhatIsTaken(t *testing.T) {
 			t.Errorf("%d %s", status, text)
 		}
 	})
+}
+
+// A webhook that knows no audiences authenticates a token for anybody; such a token is not for us.
+func TestATokenForAnybodyIsForNobody(t *testing.T) {
+	audiences := `["millrace.dev"]`
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","status":{"authenticated":true,"audiences":`+audiences+`}}`)
+	}))
+	defer api.Close()
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: api.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReviewer(client, clocktesting.NewFakePassiveClock(time.Now()))
+	for list, known := range map[string]bool{`["millrace.dev"]`: true, `[]`: false, `["https://kubernetes.default.svc"]`: false} {
+		audiences = list
+		v, err := r.review(t.Context(), "token")
+		if err != nil || (v.caller != nil) != known {
+			t.Errorf("audiences %s: %+v, %v", list, v, err)
+		}
+	}
 }
 
 func TestNewTokensAreReviewedAtABoundedRate(t *testing.T) {

@@ -199,13 +199,13 @@ func (s *Store) put(ctx context.Context, tx *sql.Tx, series Series, r row) error
 	}
 	query := "UPDATE millrace_series SET kept = ?, told = ?, notfinite = ?, minimum = ?, maximum = ?, latest = ?, special = ?," +
 		" latest_at = ?, latest_seq = ?, latest_step = ?, updated = ? WHERE id = ?"
-	args := append(values, r.id)
+	values = append(values, r.id)
 	if r.fresh {
 		query = "INSERT INTO millrace_series (kept, told, notfinite, minimum, maximum, latest, special, latest_at, latest_seq, latest_step," +
 			" updated, id, namespace, trial, uid, source, metric) VALUES " + many(1, 17)
-		args = append(args, series.Trial.Namespace, series.Trial.Name, series.Trial.UID, series.Source, o.Metric)
+		values = append(values, series.Trial.Namespace, series.Trial.Name, series.Trial.UID, series.Source, o.Metric)
 	}
-	_, err := tx.ExecContext(ctx, s.dialect.bind(query), args...)
+	_, err := tx.ExecContext(ctx, s.dialect.bind(query), values...)
 	return doing("writing a series", err)
 }
 

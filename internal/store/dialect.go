@@ -94,7 +94,7 @@ func resolve(dsn string) (dialect, string, error) {
 	}
 	d, known := dialects[scheme]
 	if !known {
-		return dialect{}, "", errors.New("must begin with sqlite:, mysql: or postgres:")
+		return dialect{}, "", errors.New("must begin with one of sqlite:, mysql: and postgres: as its scheme")
 	}
 	source, err := d.source(rest)
 	return d, source, err

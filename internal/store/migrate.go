@@ -42,7 +42,7 @@ func (s *Store) ready(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reaching the store: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // back to the pool
 	if err := s.migrate(ctx, conn); err != nil {
 		return fmt.Errorf("giving the store its tables: %w", err)
 	}

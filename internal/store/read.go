@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -27,82 +28,59 @@ func scan(from interface{ Scan(...any) error }) (observe.Observation, int64, err
 	return o, kept, err
 }
 
+// each calls f with every row that a query finds.
+func (s *Store) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	rows, err := s.db.QueryContext(ctx, s.dialect.bind(query), args...)
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
+
 // Observe is what is known of every metric of a trial, over all its sources, by name.
 func (s *Store) Observe(ctx context.Context, trial Trial) ([]observe.Observation, error) {
-	if err := s.ready(ctx); err != nil {
-		return nil, err
-	}
-	query := s.dialect.bind("SELECT " + columns + " FROM millrace_series WHERE uid = ? ORDER BY metric, source")
-	rows, err := s.db.QueryContext(ctx, query, trial.UID)
-	if err != nil {
-		return nil, doing("reading observations", err)
-	}
-	defer rows.Close()
 	var all []observe.Observation
-	for rows.Next() {
+	query := "SELECT " + columns + " FROM millrace_series WHERE uid = ? ORDER BY metric, source"
+	err := s.each(ctx, query, func(rows *sql.Rows) error {
 		o, _, err := scan(rows)
-		if err != nil {
-			return nil, doing("reading observations", err)
-		}
 		if last := len(all) - 1; last >= 0 && all[last].Metric == o.Metric {
 			all[last].Merge(o)
-			continue
+			return err
 		}
 		all = append(all, o)
-	}
-	return all, doing("reading observations", rows.Err())
+		return err
+	}, trial.UID)
+	return all, doing("reading observations", err)
 }
 
 // Read is the last values of a metric, over all sources of the trial, oldest first. A limit of zero is all that are kept.
 func (s *Store) Read(ctx context.Context, trial Trial, metric string, limit int) ([]observe.Sample, error) {
-	if err := s.ready(ctx); err != nil {
-		return nil, err
-	}
 	if limit <= 0 {
 		limit = int(s.Limits.PerNamespace)
 	}
-	query := s.dialect.bind(`SELECT v.value, v.special, v.at, v.seq, v.step FROM millrace_samples v JOIN millrace_series s ON v.series = s.id
-		WHERE s.uid = ? AND s.metric = ? ORDER BY v.at DESC, v.seq DESC LIMIT ?`)
-	rows, err := s.db.QueryContext(ctx, query, trial.UID, metric, limit)
-	if err != nil {
-		return nil, doing("reading samples", err)
-	}
-	defer rows.Close()
 	var samples []observe.Sample
-	for rows.Next() {
+	query := `SELECT v.value, v.special, v.at, v.seq, v.step FROM millrace_samples v JOIN millrace_series s ON v.series = s.id
+		WHERE s.uid = ? AND s.metric = ? ORDER BY v.at DESC, v.seq DESC LIMIT ?`
+	err := s.each(ctx, query, func(rows *sql.Rows) error {
 		var column sql.NullFloat64
 		var special int
 		var at int64
 		sample := observe.Sample{Metric: metric}
-		if err := rows.Scan(&column, &special, &at, &sample.Seq, &sample.Step); err != nil {
-			return nil, doing("reading samples", err)
-		}
+		err := rows.Scan(&column, &special, &at, &sample.Seq, &sample.Step)
 		sample.Value, sample.At = value(column, special), time.Unix(0, at).UTC()
 		samples = append(samples, sample)
-	}
+		return err
+	}, trial.UID, metric, limit)
 	slices.Reverse(samples)
-	return samples, doing("reading samples", rows.Err())
-}
-
-// Changed are the trials that were written since a time, by UID.
-func (s *Store) Changed(ctx context.Context, since time.Time) ([]string, error) {
-	if err := s.ready(ctx); err != nil {
-		return nil, err
-	}
-	rows, err := s.db.QueryContext(ctx, s.dialect.bind("SELECT DISTINCT uid FROM millrace_series WHERE updated >= ?"), since.UnixNano())
-	if err != nil {
-		return nil, doing("reading what changed", err)
-	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var uid string
-		if err := rows.Scan(&uid); err != nil {
-			return nil, doing("reading what changed", err)
-		}
-		all = append(all, uid)
-	}
-	return all, doing("reading what changed", rows.Err())
+	return samples, doing("reading samples", err)
 }
 
 // Mark records that everything of a source up to a time was kept. Call it after Append.
