@@ -83,13 +83,15 @@ func (p bandPlace) labels() map[string]string {
 // trials the next bracket begins, so that any number of trials runs at once.
 func (l *ladder) hyperband(n int) Answer {
 	waiting := false
+	places := rungs(l, placeInBand)
 	answer := l.each(n, func(index int) (Proposal, bool) {
-		places := rungs(l, placeInBand)
 		waiting = false
 		for round := 0; ; round++ {
 			for bracket := l.steps; bracket >= 0; bracket-- {
 				q, open := l.inBracket(places, bandPlace{round, bracket, 0}, index)
 				if q != nil {
+					at, _ := placeInBand(q.Labels)
+					enter(l, places, at, *q)
 					return *q, true
 				}
 				waiting = waiting || open

@@ -198,6 +198,14 @@ func rungs[K comparable](l *ladder, place func(labels map[string]string) (K, boo
 	return out
 }
 
+// enter adds a proposal of this call to its rung.
+func enter[K comparable](l *ladder, places map[K][]standing, at K, q Proposal) {
+	t := &Trial{Assignment: q.Assignment, Labels: q.Labels, State: Pending}
+	if f, ok := l.fact(t); ok {
+		places[at] = append(places[at], standing{l.configs.cube.key(q.Assignment), f})
+	}
+}
+
 // promotable are the best of a rung, at most n, that are not yet on the next.
 func promotable(rung, above []standing, n int) []standing {
 	var good []standing

@@ -182,18 +182,19 @@ func TestFiniteSpacesAreTriedToTheEnd(t *testing.T) {
 
 // A proposal of these does not depend on the batch it came in.
 func TestBatchesAreTheSameAsSingleProposals(t *testing.T) {
-	for _, name := range []string{"Random", "Grid"} {
-		p := problem(name, whole("x", 1, 9), choice("y", "a", "b", "c"))
-		batch, _ := Next(p, nil, 20, nil)
-		var trials []Trial
-		for range 20 {
-			one, _ := Next(p, trials, 1, nil)
-			trials = append(trials, Trial{Assignment: one.Proposals[0].Assignment, Labels: one.Proposals[0].Labels, State: Pending})
+	for _, name := range []string{"Random", "Grid", "Sobol", "TPE", "MultivariateTPE", "CMAES"} {
+		p := problem(name, whole("x", 1, 9), choice("y", "a", "b", "c"), whole("z", -100, 100))
+		trials := run(t, p, 25, 3)
+		batch, err := Next(p, trials, 20, nil)
+		if err != nil || len(batch.Proposals) != 20 {
+			t.Fatalf("%s: %d proposals, %v", name, len(batch.Proposals), err)
 		}
 		for i, q := range batch.Proposals {
-			if diff := cmp.Diff(q.Assignment, trials[i].Assignment); diff != "" {
+			one, _ := Next(p, trials, 1, nil)
+			if diff := cmp.Diff(q, one.Proposals[0]); diff != "" {
 				t.Errorf("%s, proposal %d: %s", name, i, diff)
 			}
+			trials = append(trials, Trial{Assignment: q.Assignment, Labels: q.Labels, State: Pending})
 		}
 	}
 }
