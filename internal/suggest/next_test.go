@@ -53,7 +53,7 @@ func pick(r *rand.Rand, all []Trial) int {
 	return pending[r.IntN(len(pending))]
 }
 
-// finish ends a trial: one in ten fails, and one in ten reports no number.
+// finish ends a trial: of ten one fails, one reports no number and one is stopped.
 func finish(t *Trial, order int, r *rand.Rand) {
 	t.Finished, t.State = order, Succeeded
 	sum := 0.0
@@ -66,6 +66,8 @@ func finish(t *Trial, order int, r *rand.Rand) {
 		t.State, t.Values = Failed, nil
 	case 1:
 		t.Values = nil
+	case 2:
+		t.State, t.Curve, t.Values = Stopped, []Point{{1, sum}, {2, sum / 2}}, nil
 	}
 }
 
@@ -141,7 +143,7 @@ func playable(r *rand.Rand, p Problem) Problem {
 			p.Space.Parameters = append(p.Space.Parameters, whole("epochs", 1, 9))
 		}
 	}
-	if r.IntN(2) == 0 {
+	if a, _ := Find(p.Algorithm); a.Staged || a.Name == "CMAES" || r.IntN(2) == 0 {
 		p.Objectives = p.Objectives[:1]
 	}
 	for i, q := range p.Space.Parameters {
