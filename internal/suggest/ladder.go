@@ -29,9 +29,9 @@ const (
 )
 
 var ladderSettings = []Setting{
-	{Name: "r_l", Aliases: []string{"max_resource"}, Kind: Real, Range: above(0), Doc: "the most of the resource that a configuration is given; it has to be set"},
+	{Name: "r_l", Aliases: []string{"max_resource"}, Kind: Real, Range: positive, Doc: "the most of the resource that a configuration is given; it has to be set"},
 	{Name: "eta", Aliases: []string{"reduction_factor"}, Kind: Real, Range: atLeast(1.5), Default: "3", Doc: "one of eta configurations goes on, with eta times the resource"},
-	{Name: "min_resource", Kind: Real, Range: above(0), Doc: "the least of the resource that tells configurations apart, by default 1, or the parameter's min if that is more"},
+	{Name: "min_resource", Kind: Real, Range: positive, Doc: "the least of the resource that tells configurations apart, by default 1, or the parameter's min if that is more"},
 	{Name: "resource_name", Kind: Text, Doc: "the parameter that is the resource; without it a configuration that goes on continues from its checkpoint"},
 	randomState,
 }
