@@ -24,18 +24,21 @@ import (
 // asWide is a table with further columns.
 const asWide format = "wide"
 
-// wider is a format that may be wide too.
-type wider struct{ *format }
-
-func (w wider) Set(value string) error {
-	if value == string(asWide) {
-		*w.format = asWide
-		return nil
-	}
-	return w.format.Set(value)
+// further is a format that has one more value.
+type further struct {
+	*format
+	more format
 }
 
-func (w wider) Type() string { return w.format.Type() + "|" + string(asWide) }
+func (f further) Set(value string) error {
+	if value == string(f.more) {
+		*f.format = f.more
+		return nil
+	}
+	return f.format.Set(value)
+}
+
+func (f further) Type() string { return f.format.Type() + "|" + string(f.more) }
 
 // accelerators lists Accelerators.
 type accelerators struct {
@@ -59,7 +62,7 @@ as far as devices go: pods of one device, and, after the comma, pods that take a
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
-	c.Flags().VarP(wider{&cmd.format}, "output", "o", "output format")
+	c.Flags().VarP(further{&cmd.format, asWide}, "output", "o", "output format")
 	complete(c, "output", append([]string{string(asWide)}, formats...)...)
 	discover := newDiscover(p)
 	discover.Args = usageArgs(discover.Args)

@@ -14,6 +14,9 @@ type Algorithm struct {
 	Aliases  []string // as in Katib
 	Doc      string   // one sentence
 	Settings []Setting
+	// Staged says that trials spend a resource or continue from checkpoints, as
+	// their labels and parents tell: the assignment alone is not the trial.
+	Staged bool
 	// faults are what the algorithm cannot work with; nil is nothing. It is
 	// called with a problem whose space and settings are right by themselves.
 	faults func(Problem, settings) []Fault
@@ -73,6 +76,7 @@ var algorithms = []Algorithm{
 		Doc:      "gives many configurations a little of a resource and more of it to the best, in brackets that differ in how little",
 		Settings: ladderSettings,
 		faults:   ladderFaults,
+		Staged:   true,
 		next:     hyperband,
 	},
 	{
@@ -80,6 +84,7 @@ var algorithms = []Algorithm{
 		Doc:      "gives a configuration more of a resource as soon as it is among the best that had as much (asynchronous successive halving)",
 		Settings: ladderSettings,
 		faults:   ladderFaults,
+		Staged:   true,
 		next:     asha,
 	},
 	{
@@ -87,6 +92,7 @@ var algorithms = []Algorithm{
 		Doc:      "is Hyperband whose configurations come from a model as that of MultivariateTPE",
 		Settings: bohbSettings,
 		faults:   ladderFaults,
+		Staged:   true,
 		next:     bohb,
 	},
 	{
@@ -94,6 +100,7 @@ var algorithms = []Algorithm{
 		Doc:      "trains a population whose worst members continue from the checkpoints of the best, with changed parameters",
 		Settings: pbtSettings,
 		faults:   pbtFaults,
+		Staged:   true,
 		next:     pbt,
 	},
 }

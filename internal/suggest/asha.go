@@ -13,28 +13,41 @@ import (
 // there is nobody to promote (Li et al. 2020). No trial waits for another.
 func asha(s *search, n int) Answer {
 	l := newLadder(s)
-	waiting := false
+	place := func(labels map[string]string) (int, bool) { return label(labels, rungLabel) }
+	places, waiting := rungs(l, place), false
 	answer := l.each(n, func(index int) (Proposal, bool) {
-		places := rungs(l, func(labels map[string]string) (int, bool) { return label(labels, rungLabel) })
-		if q, ok := l.promotion(places, 0); ok {
-			return q, true
+		q, ok := l.climb(places, index)
+		waiting = !ok && anyPending(places)
+		if !ok && !waiting {
+			// Nobody is left to compare with: the best of each rung goes on.
+			q, ok = l.promotion(places, 1)
 		}
-		if !l.dry {
-			if q, ok := l.start(index, l.steps, map[string]string{rungLabel: "0"}); ok {
-				return q, true
-			}
+		if rung, known := place(q.Labels); ok && known {
+			enter(l, places, rung, q)
 		}
-		waiting = false
-		for _, rung := range places {
-			waiting = waiting || pending(rung)
-		}
-		if waiting {
-			return Proposal{}, false
-		}
-		// Nobody is left to compare with: the best of each rung goes on.
-		return l.promotion(places, 1)
+		return q, ok
 	})
 	return l.ended(answer, waiting)
+}
+
+// climb is a promotion or, when there is none, a new configuration.
+func (l *ladder) climb(places map[int][]standing, index int) (Proposal, bool) {
+	if q, ok := l.promotion(places, 0); ok {
+		return q, true
+	}
+	if l.dry {
+		return Proposal{}, false
+	}
+	return l.start(index, l.steps, map[string]string{rungLabel: "0"})
+}
+
+func anyPending(places map[int][]standing) bool {
+	for _, rung := range places {
+		if pending(rung) {
+			return true
+		}
+	}
+	return false
 }
 
 // promotion is the best configuration to go on, of the highest rung that has one.

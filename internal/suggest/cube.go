@@ -161,8 +161,9 @@ func (c *cube) constrained() bool { return len(c.linear) > 0 || c.allows != nil 
 func (c *cube) uniform(r *rand.Rand) []float64 { return chance(len(c.dims), r) }
 
 // draws is how often a point is drawn again when constraints forbid it or the
-// search has seen it, before the space is listed or given up.
-const draws = 1000
+// search has seen it, before the space is listed or given up. It is twice what
+// Validate draws, so that what it found is not soon lost.
+const draws = 2 * probes
 
 // draw is a random point that meets the constraints and is not seen. It is
 // false when there is none left, or none was found.

@@ -195,3 +195,16 @@ func TestWhatIsInactiveHasNoPlace(t *testing.T) {
 		t.Errorf("%v, %v", u, ok)
 	}
 }
+
+func TestPlainNumbersAreTheShortest(t *testing.T) {
+	for _, text := range []string{"0", "1", "-1", "10", "0.5", "-0.25", "0.00001", "123456.789", "0.0001234"} {
+		if !plain(text) || shortest(parse(text)) != text {
+			t.Errorf("%s is plain %v and shortest %s", text, plain(text), shortest(parse(text)))
+		}
+	}
+	for _, text := range []string{"", "-", "-0", "00", "01", "1.", ".5", "0.50", "+1", "1e3", "0.0000001", "1.0", "1_000", "NaN", "12345678901234567", "0x1"} {
+		if plain(text) {
+			t.Errorf("%q is plain", text)
+		}
+	}
+}

@@ -143,11 +143,29 @@ func (d *dim) number(value string) (float64, bool) {
 
 // respell is a value as this package spells it; words stay as they are.
 func (d *dim) respell(value string) string {
+	if d.Type == Categorical || d.Type == Ordinal || plain(value) {
+		return value
+	}
 	v, ok := d.number(value)
 	if !ok {
 		return value
 	}
 	return shortest(v)
+}
+
+// plain says whether a text is surely the shortest decimal of a number already:
+// most are, and reading and writing them is most of the time that a long history
+// takes.
+func plain(text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	whole, fraction, point := strings.Cut(digits, ".")
+	switch {
+	case len(digits) > 15, whole == "", point && (fraction == "" || strings.HasSuffix(fraction, "0")):
+		return false
+	case whole[0] == '0' && (whole != "0" || text == "-0" || strings.HasPrefix(fraction, "00000")):
+		return false
+	}
+	return strings.Trim(whole+fraction, "0123456789") == ""
 }
 
 // wants says whether this conditional dimension exists when its parent has the value.

@@ -14,7 +14,7 @@ var bohbSettings = append([]Setting{
 	{Name: "min_points_in_model", Kind: Whole, Range: atLeast(1), Doc: "how many results a resource needs to have a model, by default one more than there are parameters"},
 	{Name: "gamma", Aliases: []string{"top_share"}, Kind: Real, Range: positiveBelow(1), Default: "0.15", Doc: "the share of the results that counts as good, of which at most 25 are used"},
 	{Name: "n_ei_candidates", Aliases: []string{"num_samples"}, Kind: Whole, Range: between(1, 10000), Default: "64", Doc: "how many points are compared for a proposal"},
-	{Name: "prior_weight", Kind: Real, Range: above(0), Default: "1", Doc: "how much the prior weighs in comparison with a trial"},
+	{Name: "prior_weight", Kind: Real, Range: positive, Default: "1", Doc: "how much the prior weighs in comparison with a trial"},
 }, ladderSettings...)
 
 // hyperband proposes with configurations by chance.
@@ -83,13 +83,15 @@ func (p bandPlace) labels() map[string]string {
 // trials the next bracket begins, so that any number of trials runs at once.
 func (l *ladder) hyperband(n int) Answer {
 	waiting := false
+	places := rungs(l, placeInBand)
 	answer := l.each(n, func(index int) (Proposal, bool) {
-		places := rungs(l, placeInBand)
 		waiting = false
 		for round := 0; ; round++ {
 			for bracket := l.steps; bracket >= 0; bracket-- {
 				q, open := l.inBracket(places, bandPlace{round, bracket, 0}, index)
 				if q != nil {
+					at, _ := placeInBand(q.Labels)
+					enter(l, places, at, *q)
 					return *q, true
 				}
 				waiting = waiting || open

@@ -29,9 +29,9 @@ const (
 )
 
 var ladderSettings = []Setting{
-	{Name: "r_l", Aliases: []string{"max_resource"}, Kind: Real, Range: above(0), Doc: "the most of the resource that a configuration is given; it has to be set"},
-	{Name: "eta", Aliases: []string{"reduction_factor"}, Kind: Real, Range: above(1), Default: "3", Doc: "one of eta configurations goes on, with eta times the resource"},
-	{Name: "min_resource", Kind: Real, Range: above(0), Doc: "the least of the resource that tells configurations apart, by default 1, or the parameter's min if that is more"},
+	{Name: "r_l", Aliases: []string{"max_resource"}, Kind: Real, Range: positive, Doc: "the most of the resource that a configuration is given; it has to be set"},
+	{Name: "eta", Aliases: []string{"reduction_factor"}, Kind: Real, Range: atLeast(1.5), Default: "3", Doc: "one of eta configurations goes on, with eta times the resource"},
+	{Name: "min_resource", Kind: Real, Range: positive, Doc: "the least of the resource that tells configurations apart, by default 1, or the parameter's min if that is more"},
 	{Name: "resource_name", Kind: Text, Doc: "the parameter that is the resource; without it a configuration that goes on continues from its checkpoint"},
 	randomState,
 }
@@ -44,10 +44,24 @@ func ladderFaults(p Problem, set settings) []Fault {
 	if name := set.word("resource_name"); name != "" {
 		faults = append(faults, resourceFaults(p, name, set.float("r_l"))...)
 	}
-	if len(faults) == 0 && leastResource(p.Space, set) > set.float("r_l") {
-		faults = append(faults, Fault{"settings[r_l]", "is less than min_resource"})
+	if len(faults) > 0 {
+		return faults
 	}
-	return faults
+	switch least := leastResource(p.Space, set); {
+	case least > set.float("r_l"):
+		return []Fault{{"settings[r_l]", "is less than min_resource"}}
+	case rungsAbove(least, set.float("r_l"), set.float("eta")) > maxRungs:
+		return []Fault{{"settings[min_resource]", fmt.Sprintf("makes more than %d rungs: raise it, or eta", maxRungs)}}
+	}
+	return nil
+}
+
+// maxRungs keeps the first rung of a bracket countable.
+const maxRungs = 30
+
+// rungsAbove is how often the resource can be multiplied by eta.
+func rungsAbove(least, most, eta float64) int {
+	return int(math.Log(most/least)/math.Log(eta) + 1e-9)
 }
 
 func resourceFaults(p Problem, name string, most float64) []Fault {
@@ -97,7 +111,7 @@ type ladder struct {
 
 func newLadder(s *search) *ladder {
 	l := &ladder{search: s, most: s.set.float("r_l"), eta: s.set.float("eta")}
-	l.steps = int(math.Log(l.most/leastResource(s.Space, s.set))/math.Log(l.eta) + 1e-9)
+	l.steps = rungsAbove(leastResource(s.Space, s.set), l.most, l.eta)
 	configs := *s
 	configs.cube = newCube(l.withoutResource())
 	configs.own, configs.seen = nil, map[string]bool{}
@@ -196,6 +210,14 @@ func rungs[K comparable](l *ladder, place func(labels map[string]string) (K, boo
 		}
 	}
 	return out
+}
+
+// enter adds a proposal of this call to its rung.
+func enter[K comparable](l *ladder, places map[K][]standing, at K, q Proposal) {
+	t := &Trial{Assignment: q.Assignment, Labels: q.Labels, State: Pending}
+	if f, ok := l.fact(t); ok {
+		places[at] = append(places[at], standing{l.configs.cube.key(q.Assignment), f})
+	}
 }
 
 // promotable are the best of a rung, at most n, that are not yet on the next.

@@ -14,7 +14,7 @@ import (
 
 var pbtSettings = []Setting{
 	{Name: "n_population", Aliases: []string{"population_size"}, Kind: Whole, Range: between(2, 10000), Default: "20", Doc: "how many members train side by side"},
-	{Name: "truncation_threshold", Kind: Real, Range: between(0, 0.5), Default: "0.2", Doc: "the share of the members that is replaced, by copies of the same share of the best"},
+	{Name: "truncation_threshold", Kind: Real, Range: between(0, 1), Default: "0.2", Doc: "the share of the members that is replaced, by copies of the same share of the best; more than a half is a half"},
 	{Name: "resample_probability", Kind: Real, Range: between(0, 1), Default: "0.25", Doc: "how likely a copied parameter is drawn anew instead of being changed a little"},
 	{Name: "suggestion_trial_dir", Kind: Text, Doc: "accepted for Katib's manifests and without effect: a trial continues from its parent's checkpoint"},
 	randomState,

@@ -5,8 +5,10 @@ package suggest_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
+	"github.com/millrace-ml/millrace/internal/suggest"
 	"github.com/millrace-ml/millrace/internal/suggest/functions"
 )
 
@@ -64,4 +66,41 @@ func regret(t *testing.T, s search) float64 {
 		last = append(last, regrets[s.trials-1])
 	}
 	return functions.Median(last)
+}
+
+// Two objectives that contradict each other: what TPE finds dominates more than
+// what chance does.
+func TestSeveralObjectives(t *testing.T) {
+	f, _ := functions.Find("Hartmann3")
+	volume := func(algorithm string) float64 {
+		var all []float64
+		for seed := range uint64(10) {
+			p := f.Problem(algorithm, seed)
+			p.Objectives = []suggest.Objective{
+				{Metric: "a", Direction: suggest.Minimize, Reference: new(0.0)}, {Metric: "b", Direction: suggest.Maximize, Reference: new(0.0)},
+			}
+			var trials []suggest.Trial
+			for i := range 80 {
+				answer, err := suggest.Next(p, trials, 1, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a := answer.Proposals[0].Assignment
+				mirrored := suggest.Assignment{"x1": a["x2"], "x2": a["x3"], "x3": a["x1"]}
+				trial := suggest.Trial{Name: strconv.Itoa(i), Assignment: a, State: suggest.Succeeded, Finished: i + 1}
+				trial.Values = []float64{f.Value(a), -f.Value(mirrored)}
+				trials = append(trials, trial)
+			}
+			all = append(all, suggest.Hypervolume(p, trials))
+		}
+		return functions.Median(all)
+	}
+	chance := volume("Random")
+	for _, algorithm := range []string{"TPE", "MultivariateTPE"} {
+		if got := volume(algorithm); got < 1.2*chance {
+			t.Errorf("%s: hypervolume %g, by chance %g", algorithm, got, chance)
+		} else {
+			t.Logf("%s: hypervolume %g, by chance %g", algorithm, got, chance)
+		}
+	}
 }

@@ -9,6 +9,10 @@ import (
 	"slices"
 )
 
+// maxBad is how many of the latest trials that are not good make a density. More
+// of them change it little, and would make proposals slower and slower.
+const maxBad = 1000
+
 // split parts the facts into the best and the others, each in the order of
 // completion. What failed counts as bad, and so does what is pending: a batch
 // would otherwise be proposed at one place.
@@ -26,7 +30,7 @@ func split(facts []fact, gamma float64) (good, bad []fact) {
 		}
 		bad = append(bad, f)
 	}
-	return good, bad
+	return good, bad[max(0, len(bad)-maxBad):]
 }
 
 // ranking is the order of the facts with a loss, the best first: those that

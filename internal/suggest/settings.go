@@ -64,10 +64,14 @@ func (r Range) String() string {
 	return "any"
 }
 
-func atLeast(v float64) Range          { return Range{Min: &v} }
-func above(v float64) Range            { return Range{Min: &v, Open: true} }
-func between(lo, hi float64) Range     { return Range{Min: &lo, Max: &hi} }
-func positiveBelow(hi float64) Range   { return Range{Min: new(0.0), Max: &hi, Open: true} }
+// The ranges that settings have.
+var positive = Range{Min: new(0.0), Open: true}
+
+func atLeast(v float64) Range        { return Range{Min: &v} }
+func between(lo, hi float64) Range   { return Range{Min: &lo, Max: &hi} }
+func positiveBelow(hi float64) Range { return Range{Min: new(0.0), Max: &hi, Open: true} }
+
+// called says whether the setting has that name or alias.
 func (s Setting) called(n string) bool { return s.Name == n || slices.Contains(s.Aliases, n) }
 
 // fault says what is wrong with a value of the setting; empty is nothing.

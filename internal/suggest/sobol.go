@@ -38,6 +38,10 @@ func sobol(s *search, n int) Answer {
 	return s.eachNew(n, s.spread("of a scrambled Sobol sequence"))
 }
 
+// skips is how many points of the sequence in a row may be forbidden or seen,
+// before chance is asked.
+const skips = 1000
+
 // spread makes proposals that are even over the cube: the next points of the
 // search's sequence, without those that are forbidden or seen. Dimensions beyond
 // the table of directions are drawn by chance.
@@ -45,7 +49,7 @@ func (s *search) spread(why string) func(index int) (Proposal, bool) {
 	q, next := newSequence(min(len(s.cube.dims), sobolDims), s.Seed), s.nextPoint()
 	return func(index int) (Proposal, bool) {
 		r := stream(s.Seed, "spread", index)
-		for range draws {
+		for range skips {
 			u := s.cube.uniform(r)
 			copy(u, q.at(next))
 			a, number := s.cube.assignment(u), next

@@ -59,9 +59,9 @@ var stopRules = []StopRule{
 		Name: "ASHA", Aliases: []string{"asha"},
 		Doc: "stops a trial that is not among the best 1/eta of those that came as far as it did (asynchronous successive halving)",
 		Settings: []Setting{
-			{Name: "min_resource", Kind: Real, Range: above(0), Default: "1", Doc: "the step of the first rung"},
-			{Name: "max_resource", Kind: Real, Range: above(0), Doc: "the step from which on nothing is stopped"},
-			{Name: "eta", Aliases: []string{"reduction_factor"}, Kind: Real, Range: above(1), Default: "4", Doc: "each rung is eta times the step of the one before"},
+			{Name: "min_resource", Kind: Real, Range: positive, Default: "1", Doc: "the step of the first rung"},
+			{Name: "max_resource", Kind: Real, Range: positive, Doc: "the step from which on nothing is stopped"},
+			{Name: "eta", Aliases: []string{"reduction_factor"}, Kind: Real, Range: atLeast(1.5), Default: "4", Doc: "each rung is eta times the step of the one before"},
 			{Name: "min_early_stopping_rate", Kind: Whole, Range: between(0, 30), Default: "0", Doc: "how many rungs are left out at the beginning"},
 			{Name: "bootstrap_count", Kind: Whole, Range: atLeast(0), Default: "0", Doc: "how many trials come to a rung before it judges"},
 		},

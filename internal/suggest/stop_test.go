@@ -72,7 +72,7 @@ func TestFaultsOfRules(t *testing.T) {
 		`earlyStopping: there is no rule "Whim": use one of MedianStop, ASHA, Threshold, Patience`:           {Name: "Whim"},
 		`earlyStopping.settings[start]: unknown: MedianStop has min_trials_required, start_step, percentile`: {Name: "medianstop", Settings: map[string]string{"start": "1"}},
 		`earlyStopping.settings[min_trials_required]: "0" is not a whole number at least 1`:                  {Name: "medianstop", Settings: map[string]string{"min_trials_required": "0"}},
-		`earlyStopping.settings[eta]: "1" is not a number more than 1`:                                       {Name: "ASHA", Settings: map[string]string{"eta": "1"}},
+		`earlyStopping.settings[eta]: "1" is not a number at least 1.5`:                                      {Name: "ASHA", Settings: map[string]string{"eta": "1"}},
 	} {
 		if got := texts(ValidateRule(rule)); len(got) != 1 || got[0] != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -17,10 +17,10 @@ import (
 // ratio of the two is highest.
 
 var tpeSettings = []Setting{
-	{Name: "n_startup_trials", Aliases: []string{"n_startup_jobs"}, Kind: Whole, Range: atLeast(0), Default: "10", Doc: "how many results are awaited, with proposals at random, before there is a model"},
+	{Name: "n_startup_trials", Aliases: []string{"n_startup_jobs"}, Kind: Whole, Range: atLeast(0), Default: "10", Doc: "how many results are awaited, with proposals that are spread evenly, before there is a model"},
 	{Name: "n_ei_candidates", Aliases: []string{"n_EI_candidates"}, Kind: Whole, Range: between(1, 10000), Doc: "how many points are compared for a proposal; by default 24, and 8 for each number in a joint density if that is more"},
 	{Name: "gamma", Kind: Real, Range: positiveBelow(1), Default: "0.1", Doc: "the share of the trials that counts as good, of which at most 25 are used"},
-	{Name: "prior_weight", Kind: Real, Range: above(0), Default: "1", Doc: "how much the prior weighs in comparison with a trial"},
+	{Name: "prior_weight", Kind: Real, Range: positive, Default: "1", Doc: "how much the prior weighs in comparison with a trial"},
 	randomState,
 }
 

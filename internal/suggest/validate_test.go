@@ -62,12 +62,20 @@ func TestFaults(t *testing.T) {
 			problem("Random", when(choice("x", "a"), "y", "a"), when(choice("y", "a"), "x", "a")),
 			"parameters[x].when: depends on itself",
 		},
-		"an unknown setting":         {settings(problem("Random", unit), "sigma", "1"), "settings[sigma]: unknown: Random has random_state"},
-		"a wrong setting":            {settings(problem("Random", unit), "random_state", "-1"), `settings[random_state]: "-1" is not a whole number at least 0`},
-		"a grid without a step":      {problem("Grid", unit), "parameters[x].step: a grid needs a step"},
-		"a grid of points":           {settings(problem("Grid", unit), "points", "5"), ""},
-		"a constraint on a stranger": {linear(problem("Random", unit), Linear{Coefficients: map[string]float64{"y": 1}}), "constraints[0]"},
-		"a constraint on words":      {linear(problem("Random", choice("x", "a")), Linear{Coefficients: map[string]float64{"x": 1}}), "constraints[0]"},
+		"an unknown setting":              {settings(problem("Random", unit), "sigma", "1"), "settings[sigma]: unknown: Random has random_state"},
+		"a wrong setting":                 {settings(problem("Random", unit), "random_state", "-1"), `settings[random_state]: "-1" is not a whole number at least 0`},
+		"hyperband without a resource":    {problem("Hyperband", unit), "settings[r_l]: is not set"},
+		"a resource that is no parameter": {settings(problem("Hyperband", unit), "r_l", "9", "resource_name", "epochs"), `settings[resource_name]: there is no parameter "epochs"`},
+		"a resource of words":             {settings(problem("ASHA", unit, choice("e", "a")), "r_l", "9", "resource_name", "e"), `settings[resource_name]: "e" has to be`},
+		"more of a resource than its max": {settings(problem("BOHB", unit, whole("e", 1, 8)), "r_l", "9", "resource_name", "e"), `settings[r_l]: 9 is more than the max of "e", 8`},
+		"a ladder without an end":         {settings(problem("ASHA", unit), "r_l", "1e100"), "settings[min_resource]: makes more than 30 rungs"},
+		"a ladder without a rung":         {settings(problem("ASHA", unit), "r_l", "9", "min_resource", "10"), "settings[r_l]: is less than min_resource"},
+		"CMA-ES of one number":            {problem("cmaes", unit, choice("y", "a", "b")), "parameters: CMAES needs two parameters"},
+		"two names of one setting":        {settings(problem("tpe", unit), "n_ei_candidates", "9", "n_EI_candidates", "9"), "settings[n_ei_candidates]: is the same setting as n_EI_candidates"},
+		"a grid without a step":           {problem("Grid", unit), "parameters[x].step: a grid needs a step"},
+		"a grid of points":                {settings(problem("Grid", unit), "points", "5"), ""},
+		"a constraint on a stranger":      {linear(problem("Random", unit), Linear{Coefficients: map[string]float64{"y": 1}}), "constraints[0]"},
+		"a constraint on words":           {linear(problem("Random", choice("x", "a")), Linear{Coefficients: map[string]float64{"x": 1}}), "constraints[0]"},
 		"constraints that allow nothing": {
 			linear(problem("Random", unit), Linear{Coefficients: map[string]float64{"x": 1}, Bound: -1}),
 			"constraints: none of 10000 points drawn",
@@ -82,6 +90,20 @@ func TestFaults(t *testing.T) {
 		got := strings.Join(texts(Validate(tt.p)), "\n")
 		if !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("%s: got %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+func TestOneObjectiveForThoseThatRankByOne(t *testing.T) {
+	for _, name := range []string{"CMAES", "PBT", "ASHA"} {
+		p := problem(name, double("x", 0, 1), double("y", 0, 1))
+		p.Settings = map[string]string{"r_l": "9"}
+		if name != "ASHA" {
+			p.Settings = nil
+		}
+		p.Objectives = append(p.Objectives, Objective{Metric: "size", Direction: Minimize})
+		if got := Validate(p); len(got) != 1 || got[0].Path != "objectives" {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

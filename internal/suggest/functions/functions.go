@@ -64,12 +64,18 @@ func (f Function) Minimize(p suggest.Problem, trials, parallel int) ([]float64, 
 }
 
 // Median is the middle of some numbers; NaN of none.
-func Median(values []float64) float64 {
+func Median(values []float64) float64 { return Quantile(values, 0.5) }
+
+// Quantile is the number below which the share q, 0 to 1, of some numbers lies,
+// between two of them by their distance; NaN of none.
+func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
 	}
 	s := slices.Sorted(slices.Values(values))
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+	at := q * float64(len(s)-1)
+	below := int(at)
+	return s[below] + (at-float64(below))*(s[min(below+1, len(s)-1)]-s[below])
 }
 
 // Find is the function of that name, whatever its case.
