@@ -115,7 +115,7 @@ func reflect(u float64) float64 {
 func (h *hunt) scattered(found []candidate) []candidate {
 	var picked []candidate
 	for _, c := range found {
-		near := slices.ContainsFunc(picked, func(p candidate) bool { return h.beside(c.point, p.point) })
+		near := slices.ContainsFunc(picked, func(p candidate) bool { return h.beside(c.point, p.point, 0.05) })
 		if !near {
 			picked = append(picked, c)
 		}
@@ -124,16 +124,6 @@ func (h *hunt) scattered(found []candidate) []candidate {
 		}
 	}
 	return picked
-}
-
-// beside says whether two points differ by less than a twentieth on each axis.
-func (h *hunt) beside(x, y []float64) bool {
-	for a := range h.Axes {
-		if h.Axes[a].apart(x[a], y[a]) > 0.05*0.05 {
-			return false
-		}
-	}
-	return true
 }
 
 // climb improves a candidate until nothing does.
