@@ -71,12 +71,6 @@ func sampleOf(t *Trial) (sample, bool) {
 	return sample{run, generation, member}, err1 == nil && err2 == nil && err3 == nil
 }
 
-// member is a trial of a generation.
-type member struct {
-	number int
-	fact   fact
-}
-
 // cmaes proposes members of the current generation, for as long as it takes until
 // enough of them have finished: no worker waits for the last one.
 func cmaes(s *search, n int) Answer {
@@ -94,65 +88,69 @@ func cmaes(s *search, n int) Answer {
 	})
 }
 
-// replay repeats what was learned from the trials, generation by generation: it is
-// the current run, and the sample that is next.
+// replay repeats what was learned from the trials: it is the current run, and the
+// sample that is next. Each time that as many trials of a run have finished as a
+// generation is large, they are learned from, the late ones of the generation
+// before among them: with many workers most would else be late.
 func (s *search) replay() (*evolution, sample) {
-	members := s.members()
-	run := s.firstRun()
+	drawn, run := s.members(), s.firstRun()
+	at, done := map[*Trial][]float64{}, s.finishedIn(run.number)
 	for generation := 0; ; {
-		here := members[sample{run.number, generation, 0}]
-		done := finishedMembers(here)
-		if len(done) < run.size || s.cancelled() {
-			return run, sample{run.number, generation, next(here)}
+		m := sample{run.number, generation, 0}
+		for _, f := range drawn[m] {
+			number, _ := sampleOf(f.trial)
+			at[f.trial] = s.positions(run, number, f)
+			m.member = max(m.member, number.member+1)
 		}
-		s.learn(run, generation, done[:run.size])
+		if len(done) < run.size || s.cancelled() {
+			return run, m
+		}
+		s.learn(run, done[:run.size], at)
+		done = done[run.size:]
 		generation++
 		if run.converged() && s.set.word("restart_strategy") != "none" {
 			run, generation = s.restart(run), 0
+			done = s.finishedIn(run.number)
 		}
 	}
 }
 
-// members are the facts by generation, as they finished.
-func (s *search) members() map[sample][]member {
-	out := map[sample][]member{}
+// members are the facts by the generation they were drawn in.
+func (s *search) members() map[sample][]fact {
+	out := map[sample][]fact{}
 	for _, f := range s.facts {
 		if m, ok := sampleOf(f.trial); ok && !f.trial.Prior {
-			key := sample{m.run, m.generation, 0}
-			out[key] = append(out[key], member{m.member, f})
+			m.member = 0
+			out[m] = append(out[m], f)
 		}
 	}
 	return out
 }
 
-func finishedMembers(all []member) []member {
-	var out []member
-	for _, m := range all {
-		if m.fact.state != Pending {
-			out = append(out, m)
+// finishedIn are the facts of a run's trials, as they finished.
+func (s *search) finishedIn(run int) []fact {
+	var out []fact
+	for _, f := range s.facts {
+		if m, ok := sampleOf(f.trial); ok && !f.trial.Prior && m.run == run && f.state != Pending {
+			out = append(out, f)
 		}
 	}
 	return out
 }
 
-// next is the number of the next member.
-func next(all []member) int {
-	n := 0
-	for _, m := range all {
-		n = max(n, m.number+1)
-	}
-	return n
-}
-
-// learn moves the run on by a generation, the best members first. A failure is
-// worse than any loss.
-func (s *search) learn(run *evolution, generation int, members []member) {
-	slices.SortStableFunc(members, func(a, b member) int { return cmp.Compare(lossOf(a.fact), lossOf(b.fact)) })
-	steps := make([][]float64, len(members))
-	losses := make([]float64, len(members))
-	for i, m := range members {
-		losses[i] = lossOf(m.fact)
-		steps[i] = run.step(s.positions(run, sample{run.number, generation, m.number}, m.fact))
+// learn moves the run on by some trials, the best first, that were drawn at these
+// positions. A failure is worse than any loss.
+func (s *search) learn(run *evolution, facts []fact, at map[*Trial][]float64) {
+	slices.SortStableFunc(facts, func(a, b fact) int { return cmp.Compare(lossOf(a), lossOf(b)) })
+	steps := make([][]float64, len(facts))
+	losses := make([]float64, len(facts))
+	for i, f := range facts {
+		x, drawn := at[f.trial]
+		if !drawn {
+			// Somebody changed the labels: they name a generation that is not yet.
+			x = s.positions(run, sample{run.number, -1, 0}, f)
+		}
+		losses[i], steps[i] = lossOf(f), run.step(x)
 	}
 	run.update(steps, losses)
 	for j, i := range s.cube.numbers() {

@@ -61,6 +61,30 @@ func TestCMAESWaitsForNobody(t *testing.T) {
 	}
 }
 
+// What finishes late, because many run at once, is learned from too: eight workers
+// come nearly as far as one.
+func TestCMAESLearnsFromLateTrials(t *testing.T) {
+	sphere := func(a Assignment) float64 {
+		return square(parse(a["x"])-0.3) + square(parse(a["y"])-0.7) + square(parse(a["z"])-0.5)
+	}
+	p := problem("CMAES", double("x", 0, 1), double("y", 0, 1), double("z", 0, 1))
+	best, _ := Best(p, batches(t, p, 300, sphere))
+	if best.Values[0] > 1e-5 {
+		t.Errorf("regret %g", best.Values[0])
+	}
+}
+
+func TestCMAESBearsLabelsOfOthers(t *testing.T) {
+	p := problem("CMAES", double("x", 0, 1), double("y", 0, 1))
+	trials := batches(t, p, 40, func(Assignment) float64 { return 0 })
+	for i := range trials {
+		trials[i].Labels = map[string]string{runLabel: "0", generationLabel: strconv.Itoa(i * 7), memberLabel: strconv.Itoa(-i)}
+	}
+	if answer, err := Next(p, trials, 5, nil); err != nil || len(answer.Proposals) != 5 {
+		t.Errorf("%d proposals, %v", len(answer.Proposals), err)
+	}
+}
+
 func TestCMAESFindsWholeNumbersExactly(t *testing.T) {
 	p := problem("CMAES", whole("x", 0, 1000), whole("y", 1, 8), double("z", 0, 1), choice("w", "a", "b", "c"))
 	trials := batches(t, p, 1000, func(a Assignment) float64 {

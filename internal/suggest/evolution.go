@@ -161,11 +161,19 @@ func (e *evolution) rotate(z []float64) []float64 {
 	return x
 }
 
-// step is a position as a step from the mean in units of sigma.
+// step is a position as a step from the mean in units of sigma. One of an earlier
+// distribution may be far away; it is shortened to what a draw is at most, for it
+// would tear the shape apart (Hansen 2011, on injected solutions).
 func (e *evolution) step(x []float64) []float64 {
 	y := make([]float64, len(x))
 	for i := range x {
 		y[i] = (x[i] - e.mean[i]) / (e.sigma * e.stretch[i])
+	}
+	n := float64(len(x))
+	if far := norm(e.whiten(y)) / (math.Sqrt(n) + 2*n/(n+2)); far > 1 {
+		for i := range y {
+			y[i] /= far
+		}
 	}
 	return y
 }
