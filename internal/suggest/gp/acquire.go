@@ -3,7 +3,10 @@
 
 package gp
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // acquisition scores points by what a trial there is expected to gain.
 type acquisition struct {
@@ -71,7 +74,7 @@ func (a *acquisition) at(x, gradient []float64) float64 {
 	e, parts := make([]expectation, len(a.models)), make([]partial, len(a.models))
 	models := a.models
 	if a.works != nil {
-		models = append(models[:len(models):len(models)], a.works)
+		models = append(slices.Clip(models), a.works)
 	}
 	slopes := make([]slope, len(models))
 	for i, m := range models {

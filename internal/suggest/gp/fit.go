@@ -22,10 +22,10 @@ func (p prior) cost(x float64) (value, slope float64) {
 }
 
 // priors of the logarithms of the length scales, the weight of the axes by
-// themselves, the noise in units of the
-// signal's variance, and c of the warp. The length scale grows with the root of
-// the number of axes, as the distance of random points does (Hvarfner et al.,
-// 2024), so that many dimensions are not a special case.
+// themselves, the noise in units of the signal's variance, and c of the warp. The
+// length scale grows with the root of the number of axes, as the distance of
+// random points does (Hvarfner et al., 2024), so that many dimensions are not a
+// special case.
 func priors(axes int) []prior {
 	length := prior{math.Log(float64(axes)) / 2, math.Sqrt(3), math.Log(0.01), math.Log(1000)}
 	all := make([]prior, axes, axes+3)
@@ -38,7 +38,7 @@ func priors(axes int) []prior {
 var (
 	sharePrior = prior{math.Log(0.1), 2, math.Log(1e-4), math.Log(1e3)}
 	noisePrior = prior{math.Log(1e-6), 2.5, math.Log(1e-8), math.Log(10)}
-	warpPrior  = prior{math.Log(1), 2, math.Log(0.01), math.Log(1000)}
+	warpPrior  = prior{0, 2, math.Log(0.01), math.Log(1000)}
 )
 
 // fit holds the data of one objective and the scratch space of its likelihood.

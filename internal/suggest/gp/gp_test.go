@@ -64,36 +64,22 @@ func TestPredictionsAreThoseOfTheTextbook(t *testing.T) {
 	s := wild()
 	e := some(s, 25, 1, 3)
 	m, _ := train(s.Axes, e.Points, e.objective(0), pairs(s.Axes, e.Points))
-	kernel := func(x, y []float64) float64 {
-		sum, single := 0.0, 0.0
-		for a := range s.Axes {
-			d := 0.0
-			switch {
-			case math.IsNaN(x[a]) && math.IsNaN(y[a]):
-			case math.IsNaN(x[a]) || math.IsNaN(y[a]) || s.Axes[a].Words > 0 && x[a] != y[a]:
-				d = m.scale[a]
-			default:
-				d = (x[a] - y[a]) * (x[a] - y[a]) * m.scale[a]
-			}
-			sum, single = sum+d, single+textbook(d)
-		}
-		return m.variance * (textbook(sum) + m.share*single) / (1 + 4*m.share)
-	}
+	kernel := func(x, y []float64) float64 { return covariance(m, x, y) }
 	n := len(e.Points)
-	covariance, residual := mat.NewSymDense(n, nil), mat.NewVecDense(n, nil)
+	known, residual := mat.NewSymDense(n, nil), mat.NewVecDense(n, nil)
 	for i, x := range e.Points {
 		residual.SetVec(i, m.warp.apply(e.Losses[i][0])-m.mean)
 		for j := range i + 1 {
-			covariance.SetSym(i, j, kernel(x, e.Points[j]))
+			known.SetSym(i, j, kernel(x, e.Points[j]))
 		}
-		covariance.SetSym(i, i, m.variance*(1+m.noise))
+		known.SetSym(i, i, m.variance*(1+m.noise))
 	}
 	for _, x := range some(s, 20, 1, 4).Points {
 		k, v := mat.NewVecDense(n, nil), mat.NewVecDense(n, nil)
 		for i, y := range e.Points {
 			k.SetVec(i, kernel(x, y))
 		}
-		if err := v.SolveVec(covariance, k); err != nil {
+		if err := v.SolveVec(known, k); err != nil {
 			t.Fatal(err)
 		}
 		mean, deviation := m.mean+mat.Dot(v, residual), math.Sqrt(m.variance-mat.Dot(v, k))
@@ -104,6 +90,23 @@ func TestPredictionsAreThoseOfTheTextbook(t *testing.T) {
 			t.Errorf("at %v: %v alone and %v among many", x, one, many)
 		}
 	}
+}
+
+// covariance is that of two points by the definition of the kernel.
+func covariance(m *model, x, y []float64) float64 {
+	sum, single := 0.0, 0.0
+	for a := range m.axes {
+		d := 0.0
+		switch {
+		case math.IsNaN(x[a]) && math.IsNaN(y[a]):
+		case math.IsNaN(x[a]) || math.IsNaN(y[a]) || m.axes[a].Words > 0 && x[a] != y[a]:
+			d = m.scale[a]
+		default:
+			d = (x[a] - y[a]) * (x[a] - y[a]) * m.scale[a]
+		}
+		sum, single = sum+d, single+textbook(d)
+	}
+	return m.variance * (textbook(sum) + m.share*single) / (1 + m.share*float64(len(m.axes)))
 }
 
 func textbook(d float64) float64 {

@@ -115,7 +115,7 @@ func reflect(u float64) float64 {
 func (h *hunt) scattered(found []candidate) []candidate {
 	var picked []candidate
 	for _, c := range found {
-		near := slices.ContainsFunc(picked, func(p candidate) bool { return h.beside(c.point, p.point) })
+		near := slices.ContainsFunc(picked, func(p candidate) bool { return h.beside(c.point, p.point, 0.05) })
 		if !near {
 			picked = append(picked, c)
 		}
@@ -124,16 +124,6 @@ func (h *hunt) scattered(found []candidate) []candidate {
 		}
 	}
 	return picked
-}
-
-// beside says whether two points differ by less than a twentieth on each axis.
-func (h *hunt) beside(x, y []float64) bool {
-	for a := range h.Axes {
-		if h.Axes[a].apart(x[a], y[a]) > 0.05*0.05 {
-			return false
-		}
-	}
-	return true
 }
 
 // climb improves a candidate until nothing does.
@@ -159,49 +149,56 @@ func (h *hunt) rough() bool {
 	return slices.ContainsFunc(h.Axes, func(a Axis) bool { return !a.smooth() })
 }
 
-// glide moves the smooth coordinates along the gradient.
+// glide moves the smooth coordinates along the gradient. Constraints may forbid
+// the end of the way: it goes as far as they let.
 func (h *hunt) glide(c candidate) candidate {
-	x, lower, upper := slices.Clone(c.point), slices.Clone(c.point), slices.Clone(c.point)
-	for i := range h.Axes {
-		switch {
-		case math.IsNaN(x[i]):
-			x[i], lower[i], upper[i] = c.raw[i], c.raw[i], c.raw[i]
-		case h.Axes[i].smooth():
-			lower[i], upper[i] = 0, 1
-		default:
-			x[i], lower[i], upper[i] = c.raw[i], c.raw[i], c.raw[i]
-		}
+	free := h.free(c.point)
+	if len(free) == 0 {
+		return c
 	}
-	point := slices.Clone(c.point)
-	cost := func(x, gradient []float64) float64 {
-		for i := range x {
-			if lower[i] < upper[i] {
-				point[i] = x[i]
-			}
-		}
-		score := h.at(point, gradient)
-		for i := range gradient {
-			gradient[i] = -gradient[i]
-			if lower[i] >= upper[i] {
-				gradient[i] = 0
-			}
-		}
-		return -score
-	}
-	descent{cost, lower, upper, 30, 1e-4, 1e-5}.run(x)
-	// Constraints may forbid the end of the way: go as far as they let.
+	x := h.ascend(c.point, free)
 	for t := 1.0; t > 0.01; t *= 0.7 {
 		raw := slices.Clone(c.raw)
-		for i := range raw {
-			if lower[i] < upper[i] {
-				raw[i] = c.point[i] + t*(x[i]-c.point[i])
-			}
+		for j, i := range free {
+			raw[i] = c.point[i] + t*(x[j]-c.point[i])
 		}
 		if better, legal := h.try(c, raw); legal {
 			return better
 		}
 	}
 	return c
+}
+
+// free is the smooth axes on which a point has a coordinate.
+func (h *hunt) free(point []float64) []int {
+	var free []int
+	for i, u := range point {
+		if h.Axes[i].smooth() && !math.IsNaN(u) {
+			free = append(free, i)
+		}
+	}
+	return free
+}
+
+// ascend is the free coordinates of the highest score uphill of a point.
+func (h *hunt) ascend(point []float64, free []int) []float64 {
+	x, lower, upper := make([]float64, len(free)), make([]float64, len(free)), make([]float64, len(free))
+	for j, i := range free {
+		x[j], upper[j] = point[i], 1
+	}
+	at, slopes := slices.Clone(point), make([]float64, len(point))
+	cost := func(x, gradient []float64) float64 {
+		for j, i := range free {
+			at[i] = x[j]
+		}
+		score := h.at(at, slopes)
+		for j, i := range free {
+			gradient[j] = -slopes[i]
+		}
+		return -score
+	}
+	descent{cost, lower, upper, 30, 1e-4, 1e-5}.run(x)
+	return x
 }
 
 // try is the better of a candidate and the point at raw, and whether that may be
@@ -211,7 +208,7 @@ func (h *hunt) try(c candidate, raw []float64) (candidate, bool) {
 	if !h.Snap(raw, next.point) {
 		return c, false
 	}
-	if next.score = h.acquisition.at(next.point, nil); next.score > c.score {
+	if next.score = h.at(next.point, nil); next.score > c.score {
 		return next, true
 	}
 	return c, true

@@ -18,7 +18,7 @@ func matern(d float64) (value, slope float64) {
 // is a coordinate from one that does not exist.
 func (a *Axis) apart(x, y float64) float64 {
 	delta := x - y
-	if a.Words == 0 && delta == delta { // neither is NaN
+	if a.Words == 0 && !math.IsNaN(delta) {
 		return delta * delta
 	}
 	if x == y || math.IsNaN(x) && math.IsNaN(y) {

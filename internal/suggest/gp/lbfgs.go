@@ -34,8 +34,8 @@ type place struct {
 // step is the difference of two places, of points and of gradients.
 type step struct{ s, y []float64 }
 
-// run improves x in place and returns the value there.
-func (m descent) run(x []float64) float64 {
+// run improves x in place.
+func (m descent) run(x []float64) {
 	here := place{x: slices.Clone(x), gradient: make([]float64, len(x))}
 	here.value = m.f(here.x, here.gradient)
 	next := place{x: slices.Clone(x), gradient: make([]float64, len(x))}
@@ -64,7 +64,6 @@ func (m descent) run(x []float64) float64 {
 		}
 	}
 	copy(x, here.x)
-	return here.value
 }
 
 // remember adds a step that has positive curvature.

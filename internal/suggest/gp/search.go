@@ -23,12 +23,13 @@ type Evidence struct {
 
 // Search proposes points from evidence.
 type Search struct {
-	space Space
-	rule  Rule
-	trust view
-	doubt view
-	works *model      // whether trials fail, 0 is no and 1 is yes; nil when none has
-	near  [][]float64 // the best points
+	space    Space
+	believed [][]float64 // pending points
+	rule     Rule
+	trust    view
+	doubt    view
+	works    *model      // whether trials fail, 0 is no and 1 is yes; nil when none has
+	near     [][]float64 // the best points
 }
 
 // New fits models to evidence. Rule, one of Rules, is the acquisition function of
@@ -71,6 +72,7 @@ func (s *Search) learn(points, failed [][]float64) {
 
 // Believe takes a pending point for a trial that will bring what is expected.
 func (s *Search) Believe(point []float64) {
+	s.believed = append(s.believed, point)
 	s.trust.believe(point)
 	s.doubt.believe(point)
 }
@@ -91,7 +93,7 @@ const polished = 1e-4
 // Propose is the coordinates, before they are snapped, of the point that promises
 // most. It is false when no point was found that may be proposed.
 func (s *Search) Propose(r *rand.Rand, o Options) ([]float64, bool) {
-	h := hunt{Space: s.space, random: r, near: s.near}
+	h := hunt{Space: s.apart(), random: r, near: s.near}
 	if !o.Bold {
 		h.acquisition = s.trust.acquisition(s, 0)
 		c, ok := h.run(o.Climb)
@@ -102,6 +104,18 @@ func (s *Search) Propose(r *rand.Rand, o Options) ([]float64, bool) {
 	h.acquisition = s.doubt.acquisition(s, 0.1)
 	c, ok := h.run(o.Climb)
 	return c.raw, ok
+}
+
+// same is how near, on every axis, a pending point is the same for any purpose:
+// until its result is there, nothing is to be learned beside it.
+const same = 0.002
+
+// apart is the space without what is pending.
+func (s *Search) apart() Space {
+	return Space{s.space.Axes, func(raw, point []float64) bool {
+		return s.space.Snap(raw, point) &&
+			!slices.ContainsFunc(s.believed, func(x []float64) bool { return s.space.beside(point, x, same) })
+	}}
 }
 
 // limit is how many points a model is made of at most.

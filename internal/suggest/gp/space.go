@@ -49,3 +49,13 @@ type Space struct {
 	// It says whether the point may be proposed.
 	Snap func(raw, point []float64) bool
 }
+
+// beside says whether two points differ by less than a distance on each axis.
+func (s Space) beside(x, y []float64, distance float64) bool {
+	for a := range s.Axes {
+		if s.Axes[a].apart(x[a], y[a]) > distance*distance {
+			return false
+		}
+	}
+	return true
+}
