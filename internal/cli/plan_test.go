@@ -95,7 +95,7 @@ func TestPlanAssumesNoMoreThanItIsTold(t *testing.T) {
 		t.Errorf("want pods without a group, got %+v", got)
 	}
 	got = planOf(t, ganged, "--assume", "volcno")
-	if got.code == ExitOK || !strings.Contains(got.err, "coscheduling, kai, kueue, native, volcano") {
+	if got.code == ExitOK || !strings.Contains(got.err, "coscheduling, istio, kai, kueue, native, volcano") {
 		t.Errorf("want the parts there are, got %+v", got)
 	}
 	refused := strings.Replace(ganged, "gang: {}", "gang: {scheduler: Native, roles: [{name: Worker, minMember: 1}]}", 1)
