@@ -67,7 +67,7 @@ const (
 type PodDefaultSpec struct {
 	// selector are labels of the pods it is for; an empty one is for every pod.
 	// +required
-	Selector metav1.LabelSelector `json:"selector,omitzero"`
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 
 	// description is for people who choose among PodDefaults.
 	// +kubebuilder:validation:MinLength=1

@@ -239,6 +239,8 @@ var _ = Describe("the manager", Ordered, func() {
 
 	itGivesDevices(&admin, &namespace)
 
+	itSharesTheCluster(&admin, &namespace)
+
 	It("places a gang when a scheduler for it is installed and lets it in", func(ctx SpecContext) {
 		placeGang(ctx, admin, namespace, condition(v1alpha1.ConditionScheduled))
 	})
@@ -289,7 +291,7 @@ func start(name string) (context.CancelFunc, *envtest.Counter) {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	DeferCleanup(func() { cancel() })
-	Expect(controllers.Setup(ctx, mgr, controllers.Options{Healing: cfg.Healing.Policy()})).To(Succeed())
+	Expect(controllers.Setup(ctx, mgr, controllers.Options{Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings()})).To(Succeed())
 	go func() {
 		defer GinkgoRecover()
 		Expect(mgr.Start(ctx)).To(Succeed())
