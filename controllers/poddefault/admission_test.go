@@ -174,7 +174,8 @@ func TestAPodThatContradictsIsRefusedWithTheField(t *testing.T) {
 func TestOnlyPodsThatAskAreTouched(t *testing.T) {
 	c := newCourt(t)
 	c.given("store", v1alpha1.PodDefaultSpec{Selector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-		{Key: "s3", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"no"}}, {Key: "millrace.dev/poddefaults", Operator: metav1.LabelSelectorOpExists},
+		{Key: "s3", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"no"}},
+		{Key: "millrace.dev/poddefaults", Operator: metav1.LabelSelectorOpExists},
 		{Key: "never", Operator: metav1.LabelSelectorOpDoesNotExist},
 	}}, Env: []corev1.EnvVar{{Name: "LEVEL", Value: "debug"}}})
 	elsewhere := newCourt(t)
