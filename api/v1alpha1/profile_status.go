@@ -72,6 +72,7 @@ type ProfileStatus struct {
 
 	// expired are members whose time is over, as kind/name. They can be removed from the spec.
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=500
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=400

@@ -44,7 +44,7 @@ func TestProfiles(t *testing.T) {
 		p := &v1alpha1.Profile{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("team-%d", i)}}
 		p.Spec.Owner = v1alpha1.Subject{Kind: v1alpha1.User, Name: fmt.Sprintf("owner-%d@example.com", i)}
 		for k := range 5 {
-			p.Spec.Members = append(p.Spec.Members, v1alpha1.Member{Subject: v1alpha1.Subject{Name: fmt.Sprintf("member-%d@example.com", k)}})
+			p.Spec.Members = append(p.Spec.Members, v1alpha1.Member{Subject: v1alpha1.Subject{Name: fmt.Sprintf("member-%d@example.com", k)}, Role: v1alpha1.RoleEditor})
 		}
 		p.Spec.ResourceQuota = &corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("100")}}
 		return b.admin.Create(ctx, p)
