@@ -51,8 +51,11 @@ var _ = Describe("a Profile", Label("profile"), Ordered, func() {
 		Eventually(may("ann", ann, "create", "rolebindings")).Should(Equal("yes"))
 		Eventually(may("viewer-ann", ann, "list", "pods")).Should(Equal("yes"))
 		for _, refused := range [][4]string{
-			{"viewer-ann", ann, "create", "pods/exec"}, {"viewer-ann", ann, "get", "secrets"}, {"bob", ann, "list", "pods"},
-			{"system:serviceaccount:" + bob + ":default-editor", ann, "list", "pods"}, {"ann", ann, "update", "resourcequotas"},
+			{"viewer-ann", ann, "create", "pods/exec"},
+			{"viewer-ann", ann, "get", "secrets"},
+			{"bob", ann, "list", "pods"},
+			{"system:serviceaccount:" + bob + ":default-editor", ann, "list", "pods"},
+			{"ann", ann, "update", "resourcequotas"},
 		} {
 			Expect(may(refused[0], refused[1], refused[2], refused[3])()).To(HavePrefix("no"), "%v", refused)
 		}
@@ -75,7 +78,9 @@ var _ = Describe("a Profile", Label("profile"), Ordered, func() {
 				return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].Ready
 			}).Should(BeTrue(), "pod %s/%s is ready; of the server, the kubelet's probe must pass", p.Namespace, p.Name)
 		}
-		reach := func(from string) func() string { return func() string { return get(ctx, clients[from], server.Status.PodIP) } }
+		reach := func(from string) func() string {
+			return func() string { return get(ctx, clients[from], server.Status.PodIP) }
+		}
 		Eventually(reach(ann)).Should(Equal("200"))
 		Expect(reach(bob)()).To(Equal("refused"))
 		Expect(reach(gateway)()).To(Equal("refused"))
