@@ -81,3 +81,12 @@ func TestTheCacheKeepsOfClaimsWhatTheyWereGiven(t *testing.T) {
 		t.Errorf("what is kept (-want +got):\n%s", diff)
 	}
 }
+
+func TestTheCacheKeepsAllLabelsOfPodsThatAskForPodDefaults(t *testing.T) {
+	for asks, want := range map[string]int{"true": 3, "no": 2} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web", names.PodDefaults: asks, names.Role: "worker"}}}
+		if stripPod(pod); len(pod.Labels) != want {
+			t.Errorf("of a pod that says %q, %d labels are kept, want %d: %v", asks, len(pod.Labels), want, pod.Labels)
+		}
+	}
+}

@@ -50,6 +50,7 @@ type PodDefaultStatus struct {
 	// workloads are those of Millrace that have not ended and whose new pods it is for: those in conflict first, then by kind and
 	// name, at most 50.
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=50
 	// +optional
 	Workloads []MatchedWorkload `json:"workloads,omitempty"`

@@ -67,7 +67,7 @@ const (
 type PodDefaultSpec struct {
 	// selector are labels of the pods it is for; an empty one is for every pod.
 	// +required
-	Selector metav1.LabelSelector `json:"selector,omitzero"`
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 
 	// description is for people who choose among PodDefaults.
 	// +kubebuilder:validation:MinLength=1
@@ -88,12 +88,14 @@ type PodDefaultSpec struct {
 	ConflictPolicy PodDefaultConflictPolicy `json:"conflictPolicy,omitempty"`
 
 	// labels of the pod.
+	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('millrace.dev/') && k != 'app.kubernetes.io/managed-by')",message="labels of millrace.dev/, and app.kubernetes.io/managed-by, are what Millrace finds pods by: remove them"
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// annotations of the pod.
+	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('millrace.dev/'))",message="annotations of millrace.dev/ are Millrace's own: remove them"
 	// +optional
@@ -102,12 +104,14 @@ type PodDefaultSpec struct {
 	// env are variables of every container but init containers.
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// envFrom are sources of variables of the same containers. They come first: what a container has itself wins.
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
@@ -115,6 +119,7 @@ type PodDefaultSpec struct {
 	// volumes of the pod.
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:XValidation:rule="self.all(v, !v.name.startsWith('millrace-'))",message="names of volumes that begin with millrace- are Millrace's own: rename them"
 	// +optional
@@ -123,17 +128,20 @@ type PodDefaultSpec struct {
 	// volumeMounts are mounts of every container but init containers.
 	// +listType=map
 	// +listMapKey=mountPath
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty"`
 
 	// tolerations of the pod.
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
 	// nodeSelector of the pod.
+	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
@@ -151,6 +159,7 @@ type PodDefaultSpec struct {
 	// imagePullSecrets of the pod.
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
@@ -158,6 +167,7 @@ type PodDefaultSpec struct {
 	// initContainers run before the pod's own.
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	InitContainers []corev1.Container `json:"initContainers,omitempty"`
@@ -165,6 +175,7 @@ type PodDefaultSpec struct {
 	// sidecars run beside the pod's containers and end with them: they become init containers that are restarted always.
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	Sidecars []corev1.Container `json:"sidecars,omitempty"`

@@ -31,7 +31,7 @@ const (
 	ReasonApplying = "Applying"
 	// ReasonNotWanted: the spec does not ask for it.
 	ReasonNotWanted = "NotWanted"
-	// ReasonNamespaceTerminating: an earlier namespace of the name is on its way out.
+	// ReasonNamespaceTerminating: the namespace, or an earlier one of the name, is on its way out.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
 	// ReasonNotAdoptable: the namespace was there before, and its owner has not agreed to hand it over.
 	ReasonNotAdoptable = "NotAdoptable"
@@ -70,6 +70,7 @@ type ProfileStatus struct {
 
 	// expired are members whose time is over, as kind/name. They can be removed from the spec.
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=500
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=400

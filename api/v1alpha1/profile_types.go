@@ -58,6 +58,7 @@ type ProfileSpec struct {
 	// +listMapKey=kind
 	// +listMapKey=name
 	// +listMapKey=namespace
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=500
 	// +optional
 	Members []Member `json:"members,omitempty"`
@@ -83,6 +84,7 @@ type ProfileSpec struct {
 	// secrets are made once, each from a template in the manager's configured namespace, such as credentials of an object store.
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Secrets []ProfileSecret `json:"secrets,omitempty"`
@@ -90,6 +92,7 @@ type ProfileSpec struct {
 	// identities are what pods of the service account default-editor are to the clouds. The cloud must have been told to trust it.
 	// +listType=map
 	// +listMapKey=cloud
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=3
 	// +optional
 	Identities []CloudIdentity `json:"identities,omitempty"`
@@ -144,7 +147,7 @@ type Subject struct {
 	// +kubebuilder:validation:MinLength=0
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
-	Namespace string `json:"namespace"`
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // ProfileRole is what somebody may do in the namespace of a Profile: each role is a ClusterRole millrace-admin, -edit or -view, into
@@ -168,8 +171,7 @@ type Member struct {
 	Subject `json:",inline"`
 
 	// role is admin, editor or viewer.
-	// +kubebuilder:default=editor
-	// +optional
+	// +required
 	Role ProfileRole `json:"role,omitempty"`
 	// expires is when the role ends; left out, it does not.
 	// +optional
@@ -197,12 +199,14 @@ const (
 // ProfileNamespace is what the namespace of a Profile is made with.
 type ProfileNamespace struct {
 	// labels of the namespace, beside those of the manager's configuration, which they override.
+	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('millrace.dev/') && !k.startsWith('kubernetes.io/') && !k.startsWith('pod-security.kubernetes.io/') && k != 'app.kubernetes.io/managed-by')",message="labels of millrace.dev/, kubernetes.io/ and pod-security.kubernetes.io/ are not free: for the latter set spec.namespace.podSecurity"
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// annotations of the namespace.
+	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('millrace.dev/'))",message="annotations of millrace.dev/ are the manager's: remove them"
 	// +optional
@@ -239,6 +243,7 @@ type ProfileNetwork struct {
 
 	// allowFrom are the names of further namespaces whose pods may come in.
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63

@@ -103,7 +103,7 @@ func asks(p *corev1.Pod, key, value string) *corev1.Pod {
 
 func everything(policy v1alpha1.PodDefaultConflictPolicy) v1alpha1.PodDefaultSpec {
 	return v1alpha1.PodDefaultSpec{
-		Selector: metav1.LabelSelector{MatchLabels: map[string]string{"s3": "yes"}}, ConflictPolicy: policy,
+		Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"s3": "yes"}}, ConflictPolicy: policy,
 		Labels: map[string]string{"team": "a"}, Annotations: map[string]string{"example.com/note": "text"},
 		Env:          []corev1.EnvVar{{Name: "LEVEL", Value: "debug"}, {Name: "MORE", Value: "1"}},
 		EnvFrom:      []corev1.EnvFromSource{{Prefix: "S3_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s3"}}}},
@@ -173,8 +173,9 @@ func TestAPodThatContradictsIsRefusedWithTheField(t *testing.T) {
 
 func TestOnlyPodsThatAskAreTouched(t *testing.T) {
 	c := newCourt(t)
-	c.given("store", v1alpha1.PodDefaultSpec{Selector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-		{Key: "s3", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"no"}}, {Key: "millrace.dev/poddefaults", Operator: metav1.LabelSelectorOpExists},
+	c.given("store", v1alpha1.PodDefaultSpec{Selector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: "s3", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"no"}},
+		{Key: "millrace.dev/poddefaults", Operator: metav1.LabelSelectorOpExists},
 		{Key: "never", Operator: metav1.LabelSelectorOpDoesNotExist},
 	}}, Env: []corev1.EnvVar{{Name: "LEVEL", Value: "debug"}}})
 	elsewhere := newCourt(t)

@@ -92,7 +92,7 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 	find := finder{mgr.GetClient()}
 	watches := func(b *builder.Builder) *builder.Builder {
 		b = b.Watches(&v1alpha1.PodDefault{}, gathered(find.beside), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-			Watches(&v1alpha1.TrainingJob{}, gathered(find.beside), builder.WithPredicates(asking)).
+			Watches(&v1alpha1.TrainingJob{}, gathered(find.beside), builder.WithPredicates(makers)).
 			Watches(&corev1.Pod{}, gathered(find.beside), builder.WithPredicates(others))
 		for _, kind := range Optional {
 			b = b.WatchesRawSource(deps.Optional.Source(kind, gathered(find.every), func(ctx context.Context) []reconcile.Request { return find.every(ctx, nil) }))
@@ -148,8 +148,8 @@ func (f finder) those(ctx context.Context, opts ...client.ListOption) []reconcil
 	return found
 }
 
-// asking lets through what changes which pods a job makes.
-var asking = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+// makers lets through what changes which pods a job makes.
+var makers = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	old, now := e.ObjectOld.(*v1alpha1.TrainingJob), e.ObjectNew.(*v1alpha1.TrainingJob)
 	return old.Generation != now.Generation || (old.Status.CompletionTime == nil) != (now.Status.CompletionTime == nil)
 }}

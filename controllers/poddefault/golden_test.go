@@ -76,7 +76,7 @@ func FuzzReport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value, name, text string, choice uint8) {
 		policies := []v1alpha1.PodDefaultConflictPolicy{v1alpha1.ConflictFail, v1alpha1.ConflictKeepExisting, v1alpha1.ConflictOverride, ""}
 		d := &v1alpha1.PodDefault{ObjectMeta: metav1.ObjectMeta{Name: "d"}, Spec: v1alpha1.PodDefaultSpec{
-			Selector: metav1.LabelSelector{MatchLabels: map[string]string{key: value}}, ConflictPolicy: policies[choice%4],
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}, ConflictPolicy: policies[choice%4],
 			Env: []corev1.EnvVar{{Name: name, Value: text}},
 		}}
 		job := v1alpha1.TrainingJob{ObjectMeta: metav1.ObjectMeta{Name: "job"}, Spec: v1alpha1.TrainingJobSpec{Framework: v1alpha1.PyTorch}}

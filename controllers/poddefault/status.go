@@ -34,7 +34,7 @@ func Plan(*v1alpha1.PodDefault, World, time.Time) engine.Plan { return engine.Pl
 
 // Report writes which pods a PodDefault is for into its status. It is pure.
 func Report(d *v1alpha1.PodDefault, w World, _ time.Time) {
-	if _, err := metav1.LabelSelectorAsSelector(&d.Spec.Selector); err != nil {
+	if _, err := metav1.LabelSelectorAsSelector(d.Spec.Selector); err != nil {
 		stall(d, v1alpha1.ReasonInvalidSelector, fmt.Sprintf("spec.selector: %v.", err))
 		return
 	}

@@ -198,9 +198,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 	for who, account := range map[string]string{
 		"own default-editor": "matrix:default-editor", "own default-viewer": "matrix:default-viewer", "another's default-editor": "other:default-editor",
 	} {
+		namespace, _, _ := strings.Cut(account, ":")
 		people[who] = rest.CopyConfig(server.Config)
 		people[who].Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + account, Groups: []string{
-			"system:serviceaccounts", "system:serviceaccounts:" + account[:strings.Index(account, ":")], "system:authenticated",
+			"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated",
 		}}
 	}
 	for who, config := range people {

@@ -297,7 +297,7 @@ func TestTheSchemaRefuses(t *testing.T) {
 		"a namespace of the cluster": {func(p *v1alpha1.Profile) { p.Name = "kube-system" }, "metadata.name"},
 		"anybody":                    {func(p *v1alpha1.Profile) { p.Spec.Members = []v1alpha1.Member{member("*", "viewer")} }, "*"},
 		"everybody": {func(p *v1alpha1.Profile) {
-			p.Spec.Members = []v1alpha1.Member{{Subject: v1alpha1.Subject{Kind: v1alpha1.UserGroup, Name: "system:authenticated"}}}
+			p.Spec.Members = []v1alpha1.Member{{Subject: v1alpha1.Subject{Kind: v1alpha1.UserGroup, Name: "system:authenticated"}, Role: v1alpha1.RoleViewer}}
 		}, "group"},
 		"an account from nowhere": {func(p *v1alpha1.Profile) { p.Spec.Owner.Kind = v1alpha1.ServiceAccount }, "namespace"},
 		"a label of ours": {func(p *v1alpha1.Profile) {

@@ -35,23 +35,28 @@ type aspect struct {
 // aspects is the table of the parts of a Profile, in the order of their conditions.
 var aspects = []aspect{
 	{
-		v1alpha1.ConditionAccessGranted, []string{"ServiceAccount", "RoleBinding"},
+		v1alpha1.ConditionAccessGranted,
+		[]string{"ServiceAccount", "RoleBinding"},
 		"The owner and the members have their roles.", "",
 	},
 	{
-		v1alpha1.ConditionLimited, []string{"ResourceQuota", "LimitRange"},
+		v1alpha1.ConditionLimited,
+		[]string{"ResourceQuota", "LimitRange"},
 		"The quota and the limits of the spec apply.", "spec.resourceQuota and spec.limitRange are not set: nothing limits the namespace.",
 	},
 	{
-		v1alpha1.ConditionIsolated, []string{"NetworkPolicy"},
+		v1alpha1.ConditionIsolated,
+		[]string{"NetworkPolicy"},
 		"Network policies keep pods of other namespaces away, where the cluster enforces them.", "spec.network.isolation is Disabled: pods of all namespaces come in.",
 	},
 	{
-		v1alpha1.ConditionMeshAuthorized, []string{profile.AuthorizationPolicy.Kind},
+		v1alpha1.ConditionMeshAuthorized,
+		[]string{profile.AuthorizationPolicy.Kind},
 		"The mesh lets in by role.", "",
 	},
 	{
-		v1alpha1.ConditionSecretsReady, []string{"Secret"},
+		v1alpha1.ConditionSecretsReady,
+		[]string{"Secret"},
 		"The Secrets of the spec were made.", "spec.secrets is empty.",
 	},
 }

@@ -47,7 +47,7 @@ func holds(p *v1alpha1.Profile, ns *corev1.Namespace) holding {
 	case ns.DeletionTimestamp != nil:
 		return holding{
 			reason:  v1alpha1.ReasonNamespaceTerminating,
-			message: fmt.Sprintf("Namespace %s of an earlier owner is on its way out: it is made anew when it is gone.", p.Name),
+			message: fmt.Sprintf("Namespace %s is on its way out: it is made anew when it is gone.", p.Name),
 		}
 	case engine.Owned(ns, p.UID) || adoptable(p, ns):
 		return holding{ours: true}

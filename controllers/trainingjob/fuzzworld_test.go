@@ -42,12 +42,17 @@ func regrouped(groups []unstructured.Unstructured, plan engine.Plan, made *int) 
 	return groups
 }
 
-// world is what the job sees: its pods and groups, its place in the queue, and the Accelerator that its last role names, while it
+// world is what the job sees: its pods and groups, its place in the queue, a PodDefault, and the Accelerator that its last role names, while it
 // is there.
 func (l *life) world() World {
 	w := World{
 		Pods: slices.Clone(l.pods), Served: slices.Clone(l.served), Groups: slices.Clone(l.groups), Nodes: slices.Clone(l.nodes), Healing: health.Default(),
 	}
+	// It changes with the label of the Accelerator, and no pod that exists may be touched by that.
+	w.PodDefaults = []v1alpha1.PodDefault{{ObjectMeta: metav1.ObjectMeta{Name: "label"}, Spec: v1alpha1.PodDefaultSpec{
+		Selector: &metav1.LabelSelector{}, ConflictPolicy: v1alpha1.ConflictOverride, Env: []corev1.EnvVar{{Name: "LABEL", Value: l.label}},
+		NodeSelector: map[string]string{"disk": "ssd"},
+	}}}
 	if !l.bare {
 		w.Accelerators = []v1alpha1.Accelerator{{
 			ObjectMeta: metav1.ObjectMeta{Name: "a100"},

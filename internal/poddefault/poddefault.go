@@ -23,7 +23,7 @@ import (
 
 // Matches is true of a pod with these labels. A selector that cannot be read matches nothing.
 func Matches(d *v1alpha1.PodDefault, of map[string]string) bool {
-	selector, err := metav1.LabelSelectorAsSelector(&d.Spec.Selector)
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	return err == nil && selector.Matches(labels.Set(of))
 }
 

@@ -242,6 +242,8 @@ var _ = Describe("the manager", Ordered, func() {
 
 	itSearches(&admin, &namespace, &requests)
 
+	itSharesTheCluster(&admin, &namespace)
+
 	It("places a gang when a scheduler for it is installed and lets it in", func(ctx SpecContext) {
 		placeGang(ctx, admin, namespace, condition(v1alpha1.ConditionScheduled))
 	})
@@ -303,7 +305,10 @@ func start(name string, changes ...func(*config.Config)) (context.CancelFunc, *e
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	DeferCleanup(func() { cancel() })
-	Expect(controllers.Setup(ctx, mgr, controllers.Options{Healing: cfg.Healing.Policy(), Metrics: controllers.Metrics{Meter: meter}})).To(Succeed())
+	Expect(controllers.Setup(ctx, mgr, controllers.Options{
+		Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(), Metrics: controllers.Metrics{Meter: meter},
+		Notebooks: cfg.Notebook.Settings(), Probing: cfg.Notebook.Probing(),
+	})).To(Succeed())
 	go func() {
 		defer GinkgoRecover()
 		Expect(mgr.Start(ctx)).To(Succeed())
