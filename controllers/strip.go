@@ -19,7 +19,7 @@ import (
 func stripPod(p *corev1.Pod) {
 	p.ManagedFields = nil
 	for key := range p.Labels {
-		if !strings.HasPrefix(key, v1alpha1.Group+"/") {
+		if !strings.HasPrefix(key, v1alpha1.Group+"/") && p.Labels[names.PodDefaults] != "true" { // PodDefaults choose by any label
 			delete(p.Labels, key)
 		}
 	}

@@ -21,6 +21,8 @@ func AddToScheme(s *runtime.Scheme) error {
 		&TrainingJob{}, &TrainingJobList{},
 		&Accelerator{}, &AcceleratorList{},
 		&Notebook{}, &NotebookList{},
+		&Profile{}, &ProfileList{},
+		&PodDefault{}, &PodDefaultList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -54,6 +54,8 @@ const (
 	ReasonAcceleratorNotReady = "AcceleratorNotReady"
 	// ReasonAcceleratorUnsatisfiable: no node can ever have the devices that a role asks for.
 	ReasonAcceleratorUnsatisfiable = "AcceleratorUnsatisfiable"
+	// ReasonPodDefaultConflict: a template sets what a PodDefault for its pods sets, to another value.
+	ReasonPodDefaultConflict = "PodDefaultConflict"
 	// ReasonAcceleratorConflict: a template sets what its Accelerator sets, to another value.
 	ReasonAcceleratorConflict = "AcceleratorConflict"
 	// ReasonAcceleratorShared: other Profiles hold every node of an Accelerator that is shared within a Profile only.

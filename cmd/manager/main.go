@@ -89,7 +89,8 @@ func newManager(ctx context.Context, rc *rest.Config, cfg config.Config) (ctrl.M
 		return nil, fmt.Errorf("adding the readiness check: %w", err)
 	}
 	return mgr, controllers.Setup(ctx, mgr, controllers.Options{
-		Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Notebooks: cfg.Notebook.Settings(), Probing: cfg.Notebook.Probing(),
+		Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(),
+		Notebooks: cfg.Notebook.Settings(), Probing: cfg.Notebook.Probing(),
 	})
 }
 

@@ -71,7 +71,12 @@ func newBench(t *testing.T) *bench {
 		clock: testclock.NewFakePassiveClock(time.Now()),
 		uses:  engine.NewSnapshot[asked, Activity](func(name asked) reconcile.Request { return reconcile.Request{NamespacedName: name} }),
 	}
-	b.must(client.IgnoreAlreadyExists(b.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}})))
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}} // by which the API server knows what fits
+	b.must(client.IgnoreAlreadyExists(b.Create(t.Context(), node)))
+	b.must(b.Get(t.Context(), client.ObjectKeyFromObject(node), node))
+	node.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("64"), corev1.ResourceMemory: resource.MustParse("64Gi"), corev1.ResourcePods: resource.MustParse("100")}
+	node.Status.Capacity = node.Status.Allocatable
+	b.must(b.Status().Update(t.Context(), node))
 	b.restart()
 	return b
 }

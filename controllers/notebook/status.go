@@ -148,7 +148,7 @@ func clip(text string, most int) string {
 // asks for any more.
 func (s *state) pending() {
 	st := &s.nb.Status
-	if r := st.ResizeRefused; r != nil && (r.Resources != s.amounts() || s.live() == nil || !s.resizes()) {
+	if r := st.ResizeRefused; r != nil && (r.Resources != amounts(s.nb) || s.live() == nil || !s.resizes()) {
 		st.ResizeRefused = nil
 	}
 	st.PendingChanges = nil

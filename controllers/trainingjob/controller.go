@@ -95,6 +95,9 @@ func (o observer) observe(ctx context.Context, c client.Reader, job *v1alpha1.Tr
 		return World{}, err
 	}
 	if !ended(job) {
+		if world.PodDefaults, err = podDefaults(ctx, c, job); err != nil {
+			return World{}, err
+		}
 		if err := errors.Join(world.observeNodes(ctx, c), world.observeDeviceTaints(ctx, o.offers)); err != nil {
 			return World{}, err
 		}
@@ -209,6 +212,7 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
 		return watchOptional(b, mgr, deps.Optional).Owns(&corev1.Pod{}, builder.WithPredicates(changed)).Owns(&corev1.Service{}).Owns(&corev1.ConfigMap{}).
 			Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(jobsOn(mgr.GetClient())), builder.WithPredicates(judged(opts.Healing))).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(jobOf(mgr.GetClient())), builder.WithPredicates(retold)).
+			Watches(&v1alpha1.PodDefault{}, handler.EnqueueRequestsFromMapFunc(jobsClashing(mgr.GetClient())), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 			Watches(&v1alpha1.Accelerator{}, handler.EnqueueRequestsFromMapFunc(jobsAsking(mgr.GetClient())), builder.WithPredicates(decisive))
 	}
 	kind := kindOf(observer{deps.Optional, opts.Gangs, opts.Healing})

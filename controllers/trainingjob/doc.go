@@ -33,6 +33,8 @@
 // A role may name an Accelerator. What it stands for is worked out when a pod is made and not before: a pod that runs is left alone
 // whatever becomes of the Accelerator. Where it names a device class, the role's pods get their devices by a ResourceClaimTemplate.
 //
+// PodDefaults of the namespace are merged into pods when they are made, and not before either. A pod that contradicts one is not made.
+//
 // The pods of a gang are placed together or not at all, by what the cluster has for that (internal/gang). Where a scheduler has an
 // object for a gang, it is made before the pods, and goes with the job's pods. Without such a scheduler placed pods that wait for
 // the rest in vain are let go, once that is stored in status.gang.releases, and made anew later.
@@ -43,6 +45,7 @@
 //
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs/status,verbs=patch
+// +kubebuilder:rbac:groups=millrace.dev,resources=poddefaults,verbs=get;list;watch
 // +kubebuilder:rbac:groups=millrace.dev,resources=accelerators,verbs=get;list;watch
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceclaimtemplates,verbs=get;create
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete

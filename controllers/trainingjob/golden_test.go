@@ -39,6 +39,8 @@ type planCase struct {
 	Full bool `json:"full"`
 	// Accelerators are those there are.
 	Accelerators []v1alpha1.Accelerator `json:"accelerators"`
+	// PodDefaults are those of the namespace.
+	PodDefaults []v1alpha1.PodDefault `json:"podDefaults"`
 	// Silent are nodes that do not answer.
 	Silent []string `json:"silent"`
 	gangCase
@@ -122,7 +124,7 @@ func run(t *testing.T, file string) []byte {
 	load(t, file, &c)
 	prepare(&c.Job)
 	world := c.world(&c.Job)
-	world.Silent, world.Accelerators = c.Silent, c.Accelerators
+	world.Silent, world.Accelerators, world.PodDefaults = c.Silent, c.Accelerators, c.PodDefaults
 	world.Nodes, world.Healing, world.Common, world.DeviceTaints = c.Nodes, health.Default(), c.Common, c.Tainted
 	if c.Kueue != nil {
 		world.Served, world.Queue = append(world.Served, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind), *c.Kueue

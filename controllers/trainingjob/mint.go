@@ -4,6 +4,7 @@
 package trainingjob
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/internal/engine"
 )
@@ -23,7 +25,7 @@ const clientConfig = "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLo
 
 // mint puts a new key pair into a Secret for ssh keys that is about to be created. The form is that of the MPI operator:
 // ECDSA on P-521, the private key in PEM of SEC 1.
-func mint(o engine.Object) error {
+func mint(_ context.Context, _ client.Reader, o engine.Object) error {
 	secret, ok := o.(*corev1.Secret)
 	if !ok || secret.Type != corev1.SecretTypeSSHAuth {
 		return nil

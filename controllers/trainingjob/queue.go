@@ -150,10 +150,11 @@ func (s *state) line(plan *engine.Plan) {
 	}
 }
 
-// askable is true when it is known what the job asks of its queue: its priority, and the devices of its pods.
+// askable is true when it is known what the job asks of its queue: its priority, and the devices and defaults of its pods.
 func (s *state) askable() bool {
 	_, lacks := lacksDevices(s)
-	return !lacks && s.world.Queue.NoClass == ""
+	_, clash := clashes(s)
+	return !lacks && !clash && s.world.Queue.NoClass == ""
 }
 
 // admit tells Kueue once that every pod is ready.

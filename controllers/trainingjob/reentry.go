@@ -91,6 +91,7 @@ func (s *state) demand() string {
 		m := framework.Member{Layout: s.layout, Role: &s.layout.Roles[i]}
 		p := pod(m, 0)
 		giveDevices(s, m, p)
+		dress(s, m, p)
 		all = append(all, p)
 	}
 	return kueue.Digest(all)

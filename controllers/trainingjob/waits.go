@@ -4,6 +4,7 @@
 package trainingjob
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,10 +23,16 @@ type wait struct {
 }
 
 // waits are asked in order before pods are made; the first to answer is what the job waits for. Pods that exist stay.
-var waits = []func(*state) (wait, bool){lacksDevices, queueing, awaitsReplacement, awaitsPlacer, awaitsTry, awaitsGroup}
+var waits = []func(*state) (wait, bool){lacksDevices, clashes, queueing, awaitsReplacement, awaitsPlacer, awaitsTry, awaitsGroup}
 
-// shapers complete each pod before it is made, in order.
-var shapers = []func(*state, framework.Member, *corev1.Pod){resumable, giveDevices, place, join, gather, avoid}
+// shaper completes a pod before it is made.
+type shaper func(*state, framework.Member, *corev1.Pod)
+
+// shapers are asked in order. Those in bare come before PodDefaults, which see what they do.
+var (
+	bare    = []shaper{resumable, giveDevices}
+	shapers = append(slices.Clone(bare), dress, place, join, gather, avoid)
+)
 
 // ask finds what the job waits for before it makes pods, if anything.
 func (s *state) ask() *wait {
@@ -38,9 +45,11 @@ func (s *state) ask() *wait {
 }
 
 // make is the pod of a replica's next attempt.
-func (s *state) make(r replica) *corev1.Pod {
+func (s *state) make(r replica) *corev1.Pod { return s.shaped(r, shapers) }
+
+func (s *state) shaped(r replica, by []shaper) *corev1.Pod {
 	p := pod(r.Member, r.attempt)
-	for _, shape := range shapers {
+	for _, shape := range by {
 		shape(s, r.Member, p)
 	}
 	return p

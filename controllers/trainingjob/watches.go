@@ -48,6 +48,32 @@ func jobsAsking(c client.Reader) handler.MapFunc {
 	}
 }
 
+// podDefaults reads the PodDefaults of a job's namespace.
+func podDefaults(ctx context.Context, c client.Reader, job *v1alpha1.TrainingJob) ([]v1alpha1.PodDefault, error) {
+	var all v1alpha1.PodDefaultList
+	err := c.List(ctx, &all, client.InNamespace(job.Namespace), client.UnsafeDisableDeepCopy)
+	return all.Items, err
+}
+
+// jobsClashing finds the jobs whose pods a PodDefault of their namespace keeps from being made. Others take it in when they make pods.
+func jobsClashing(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, o client.Object) []reconcile.Request {
+		var jobs v1alpha1.TrainingJobList
+		if c.List(ctx, &jobs, client.InNamespace(o.GetNamespace()), client.UnsafeDisableDeepCopy) != nil {
+			return nil // the cache is stopping
+		}
+		var found []reconcile.Request
+		for i := range jobs.Items {
+			job := &jobs.Items[i]
+			scheduled := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionScheduled)
+			if scheduled != nil && scheduled.Reason == v1alpha1.ReasonPodDefaultConflict {
+				found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(job)})
+			}
+		}
+		return found
+	}
+}
+
 // decisive lets through changes of an Accelerator that a job may wait for; who uses how many devices changes all the time.
 var decisive = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	old, now := e.ObjectOld.(*v1alpha1.Accelerator), e.ObjectNew.(*v1alpha1.Accelerator)

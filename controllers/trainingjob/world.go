@@ -29,6 +29,8 @@ type World struct {
 	Events []corev1.Event
 	// Accelerators are all there are, for a job that names one.
 	Accelerators []v1alpha1.Accelerator
+	// PodDefaults are those of the namespace.
+	PodDefaults []v1alpha1.PodDefault
 	// Served are the kinds of optional APIs that the cluster offers, of those in Optional.
 	Served []schema.GroupVersionKind
 	// Groups are the objects that stand, or stood, for the gang of the job.

@@ -15,12 +15,12 @@ var product = []string{"api", "cmd", "config", "controllers", "internal"}
 var pure = []string{
 	"internal/accelerator", "internal/checkpoint", "internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/gang",
 	"internal/health", "internal/kueue", "internal/names", "internal/observe",
-	"internal/podspec", "internal/route", "internal/serving", "internal/suggest",
+	"internal/poddefault", "internal/podspec", "internal/profile", "internal/route", "internal/serving", "internal/suggest",
 }
 
 // pureFiles are the thinking half of a controller.
 var pureFiles = []string{
-	"accelerator.go", "accept.go", "activity.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "heal.go", "indexes.go", "pending.go", "plan.go", "pods.go",
+	"accelerator.go", "accept.go", "activity.go", "checkpoint.go", "failure.go", "gang.go", "ganglimits.go", "guard.go", "heal.go", "indexes.go", "pending.go", "plan.go", "poddefaults.go", "pods.go",
 	"policy.go", "progress.go", "queue.go", "queuewords.go", "refuse.go", "remote.go", "restarts.go", "routes.go", "status.go", "topology.go", "volumes.go", "waits.go", "world.go",
 }
 

@@ -25,14 +25,14 @@ const (
 
 type schema = apiextensionsv1.JSONSchemaProps
 
-// trim strips and bounds what is below embedded pod specs, wherever they are, sinks the rules of templates, and leaves all else
+// trim strips and bounds what is below embedded pod specs, containers and volumes, wherever they are, sinks the rules of templates, and leaves all else
 // as it is.
 func trim(s *schema) error {
 	if template(s) {
 		bare(s)
 		return sink(s)
 	}
-	if podSpec(s) {
+	if podSpec(s) || partOfPod(s) {
 		bare(s)
 		return nil
 	}
@@ -44,6 +44,11 @@ func trim(s *schema) error {
 // podSpec recognises a pod spec by the two fields that no other type has.
 func podSpec(s *schema) bool {
 	return has(s, "containers") && has(s, "terminationGracePeriodSeconds")
+}
+
+// partOfPod recognises containers and volumes that are embedded without a pod.
+func partOfPod(s *schema) bool {
+	return has(s, "terminationMessagePath") || has(s, "emptyDir") && has(s, "persistentVolumeClaim")
 }
 
 func template(s *schema) bool {

@@ -17,14 +17,14 @@ import (
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/gang"
 	"github.com/millrace-ml/millrace/internal/kueue"
+	"github.com/millrace-ml/millrace/internal/profile"
 	"github.com/millrace-ml/millrace/internal/route"
 )
 
 // assumable are the optional parts of a cluster, by the kinds that show that they are there.
 func assumable() map[string][]schema.GroupVersionKind {
 	parts := map[string][]schema.GroupVersionKind{
-		"kueue": {kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind},
-		"istio": route.Kinds()[:1],
+		"kueue": {kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind}, "istio": {profile.AuthorizationPolicy, route.Kinds()[0]},
 	}
 	for _, row := range gang.Rows() {
 		if row.Grouped() {
@@ -39,6 +39,7 @@ func assumable() map[string][]schema.GroupVersionKind {
 type paper struct {
 	served       []schema.GroupVersionKind
 	accelerators []v1alpha1.Accelerator
+	podDefaults  []v1alpha1.PodDefault
 }
 
 var _ engine.Offers = &paper{}
@@ -64,10 +65,15 @@ func (*paper) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ..
 	return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
 }
 
-// List finds the Accelerators of the manifests, and nothing else.
-func (p *paper) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
-	if all, wanted := list.(*v1alpha1.AcceleratorList); wanted {
+// List finds the Accelerators and PodDefaults of the manifests, and nothing else.
+func (p *paper) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	var asked client.ListOptions
+	asked.ApplyOptions(opts)
+	switch all := list.(type) {
+	case *v1alpha1.AcceleratorList:
 		all.Items = p.accelerators
+	case *v1alpha1.PodDefaultList:
+		all.Items = slices.DeleteFunc(slices.Clone(p.podDefaults), func(d v1alpha1.PodDefault) bool { return d.Namespace != asked.Namespace })
 	}
 	return nil
 }

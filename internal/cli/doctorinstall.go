@@ -189,7 +189,9 @@ func single(rule rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	for _, group := range rule.APIGroups {
 		for _, resource := range rule.Resources {
 			for _, verb := range rule.Verbs {
-				all = append(all, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}})
+				all = append(all, rbacv1.PolicyRule{
+					APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}, ResourceNames: rule.ResourceNames,
+				})
 			}
 		}
 	}
@@ -200,7 +202,9 @@ func gives(rule, need rbacv1.PolicyRule) bool {
 	has := func(list []string, word string) bool {
 		return slices.Contains(list, word) || slices.Contains(list, "*")
 	}
-	return len(rule.ResourceNames) == 0 && has(rule.APIGroups, need.APIGroups[0]) &&
+	// A rule for all names gives what is needed of some, one for some names no more than these.
+	named := !slices.ContainsFunc(need.ResourceNames, func(name string) bool { return !slices.Contains(rule.ResourceNames, name) })
+	return (len(rule.ResourceNames) == 0 || len(need.ResourceNames) > 0 && named) && has(rule.APIGroups, need.APIGroups[0]) &&
 		has(rule.Resources, need.Resources[0]) && has(rule.Verbs, need.Verbs[0])
 }
 

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/internal/offline"
 )
@@ -178,7 +179,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 	if answer.foreign {
 		p.notes = append(p.notes, o.Blame("spec.managedBy names another controller: Millrace makes nothing for it").Error())
 	}
-	if c := answer.later; c != nil && strings.HasPrefix(c.Reason, "Accelerator") {
+	if c := answer.later; c != nil && (strings.HasPrefix(c.Reason, "Accelerator") || c.Reason == v1alpha1.ReasonPodDefaultConflict) {
 		// The manifests can mend it.
 		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Scheduled=%s (%s)", c.Message, c.Status, c.Reason)))
 	} else if c != nil {

@@ -19,9 +19,12 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
 	"github.com/millrace-ml/millrace/controllers/notebook"
+	"github.com/millrace-ml/millrace/controllers/poddefault"
+	"github.com/millrace-ml/millrace/controllers/profile"
 	"github.com/millrace-ml/millrace/controllers/trainingjob"
 	"github.com/millrace-ml/millrace/internal/config"
 	"github.com/millrace-ml/millrace/internal/engine"
+	tenants "github.com/millrace-ml/millrace/internal/profile"
 )
 
 type ownerReference = metav1.OwnerReference
@@ -53,6 +56,8 @@ type child struct {
 func planners(in *paper) map[schema.GroupVersionKind]planner {
 	return map[schema.GroupVersionKind]planner{
 		v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(in, trainingjob.Kind(in), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
+		v1alpha1.GroupVersion.WithKind(poddefault.Name):  plannerOf(in, poddefault.Kind(in), func() *v1alpha1.PodDefault { return &v1alpha1.PodDefault{} }),
+		v1alpha1.GroupVersion.WithKind(profile.Name):     plannerOf(in, profile.Kind(in, tenants.Default()), func() *v1alpha1.Profile { return &v1alpha1.Profile{} }),
 		v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(in, accelerator.Kind(in), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }),
 		v1alpha1.GroupVersion.WithKind(notebook.Name):    plannerOf(in, notebook.Kind(in, config.Default().Notebook.Settings()), func() *v1alpha1.Notebook { return &v1alpha1.Notebook{} }),
 	}

@@ -14,12 +14,14 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/controllers/accelerator"
+	"github.com/millrace-ml/millrace/controllers/poddefault"
 	"github.com/millrace-ml/millrace/internal/offline"
 )
 
 // relations gather objects of a kind.
 var relations = map[schema.GroupVersionKind]func(*paper, *unstructured.Unstructured) error{
 	v1alpha1.GroupVersion.WithKind(accelerator.Name): (*paper).accelerator,
+	v1alpha1.GroupVersion.WithKind(poddefault.Name):  (*paper).podDefault,
 }
 
 // relate gathers what the objects that are valid tell about others, wherever in the manifests they are.
@@ -51,5 +53,16 @@ func (p *paper) accelerator(o *unstructured.Unstructured) error {
 	a.Status.ObservedGeneration = a.Generation
 	p.accelerators = slices.DeleteFunc(p.accelerators, func(old v1alpha1.Accelerator) bool { return old.Name == a.Name })
 	p.accelerators = append(p.accelerators, a)
+	return nil
+}
+
+// podDefault adds a PodDefault.
+func (p *paper) podDefault(o *unstructured.Unstructured) error {
+	var d v1alpha1.PodDefault
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d); err != nil {
+		return fmt.Errorf("reading the object: %w", err)
+	}
+	p.podDefaults = slices.DeleteFunc(p.podDefaults, func(old v1alpha1.PodDefault) bool { return old.Name == d.Name && old.Namespace == d.Namespace })
+	p.podDefaults = append(p.podDefaults, d)
 	return nil
 }

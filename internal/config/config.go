@@ -41,6 +41,8 @@ type Config struct {
 	Healing Healing `json:"healing"`
 	// Notebook says how notebooks are reached, and when they are stopped by themselves.
 	Notebook Notebook `json:"notebook"`
+	// Profiles says what all Profiles have.
+	Profiles Profiles `json:"profiles"`
 	// GracefulShutdownTimeout is how long work under way may take to end after SIGTERM.
 	GracefulShutdownTimeout metav1.Duration `json:"gracefulShutdownTimeout"`
 }
@@ -92,7 +94,7 @@ type Log struct {
 }
 
 // kinds are the kinds whose concurrency can be set.
-var kinds = []string{"Notebook", "TrainingJob"}
+var kinds = []string{"Notebook", "Profile", "TrainingJob"}
 
 // Default is the configuration of an empty file.
 func Default() Config {
@@ -109,6 +111,7 @@ func Default() Config {
 		Gang:                    Gang{Scheduler: string(v1alpha1.GangAuto), SchedulerNames: map[string]string{}},
 		Healing:                 defaultHealing(),
 		Notebook:                defaultNotebook(),
+		Profiles:                defaultProfiles(),
 		GracefulShutdownTimeout: seconds(20),
 	}
 	for _, kind := range kinds {

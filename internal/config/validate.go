@@ -35,6 +35,7 @@ func (c *Config) Validate() error {
 	all = append(all, namespaces(field.NewPath("namespaces"), c.Namespaces)...)
 	all = append(all, c.Healing.validate(field.NewPath("healing"))...)
 	all = append(all, c.Notebook.validate(field.NewPath("notebook"))...)
+	all = append(all, c.Profiles.validate(field.NewPath("profiles"))...)
 	all = append(all, positive(field.NewPath("gracefulShutdownTimeout"), c.GracefulShutdownTimeout)...)
 	return all.ToAggregate()
 }

@@ -1,7 +1,7 @@
 // Copyright The Millrace Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package convert turns jobs of the Kubeflow training operators into TrainingJobs.
+// Package convert turns jobs of the Kubeflow training operators into TrainingJobs, and Profiles and PodDefaults into ours.
 //
 //	object -> table of kinds -> roles -> the framework's block -> run policy -> TrainingJob
 //
@@ -70,12 +70,15 @@ func New(objects []map[string]any) (Converter, error) {
 
 // Convert converts an object. One of a kind that is no training job has a result without objects.
 func (c Converter) Convert(object map[string]any) (Result, error) {
+	if result, ok, err := workspaceOf(object); ok {
+		return result, err
+	}
 	r, ok := find(object)
 	if !ok {
 		return Result{Remarks: strange(object)}, nil
 	}
 	object = runtime.DeepCopyJSON(object)
-	log := &log{}
+	log := &log{target: "TrainingJob"}
 	run := &conversion{log: log, row: r, runtimes: c.runtimes, top: log.open("", object)}
 	run.job.APIVersion, run.job.Kind = v1alpha1.GroupVersion.String(), "TrainingJob"
 	run.job.Spec.Framework = r.framework
@@ -163,7 +166,7 @@ func (c *conversion) meta() {
 		}
 	}
 	meta.lose("ownerReferences", "the owner may not exist where the job goes")
-	meta.lose("finalizers", "whoever removes it does not watch TrainingJobs")
+	meta.lose("finalizers", "whoever removes it does not watch %ss", c.target)
 }
 
 // name is the job's name, or what it begins with.

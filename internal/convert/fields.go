@@ -18,6 +18,8 @@ type log struct {
 	// fault is the first reason why the object cannot be converted.
 	fault  *Fault
 	opened []*fields
+	// target is the kind that the object becomes.
+	target string
 }
 
 func (l *log) note(path, format string, args ...any) {
@@ -39,7 +41,7 @@ func (l *log) leftovers() {
 	for _, f := range l.opened {
 		for _, key := range slices.Sorted(maps.Keys(f.left)) {
 			if f.left[key] != nil {
-				l.lost(f.at(key), "nothing in a TrainingJob corresponds to this field")
+				l.lost(f.at(key), "nothing in a %s corresponds to this field", l.target)
 			}
 		}
 	}

@@ -238,7 +238,7 @@ func (r *Reconciler[T, W]) create(ctx context.Context, owner T, m *memory, s Ste
 		return outcome{verb: "create", step: s, none: true}
 	}
 	key := keyOf(s.Object)
-	if err := r.mint(s.Object); err != nil {
+	if err := r.mint(ctx, s.Object); err != nil {
 		return outcome{verb: "create", step: s, err: err}
 	}
 	err := r.deps.Client.Create(ctx, s.Object.(client.Object), r.applier.createOptions(s.Object)...)
@@ -255,11 +255,11 @@ func (r *Reconciler[T, W]) create(ctx context.Context, owner T, m *memory, s Ste
 	return outcome{verb: "create", step: s, err: err, none: existed}
 }
 
-func (r *Reconciler[T, W]) mint(o Object) error {
+func (r *Reconciler[T, W]) mint(ctx context.Context, o Object) error {
 	if r.Mint == nil {
 		return nil
 	}
-	return r.Mint(o)
+	return r.Mint(ctx, r.deps.Live, o)
 }
 
 func (r *Reconciler[T, W]) wrote(ctx context.Context, verb string, s Step, err error) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +29,8 @@ const noVersion = "9223372036854775807"
 type applier struct {
 	deps      Deps
 	unwatched map[reflect.Type]bool
+	// adopts is true of an object that nobody controls and the owner may take over.
+	adopts func(Owner, Object) bool
 }
 
 type childKey struct {
@@ -48,12 +51,20 @@ type seen struct {
 	stored string
 }
 
-func newApplier(deps Deps, unwatched []client.Object) *applier {
-	a := &applier{deps: deps, unwatched: map[reflect.Type]bool{}}
+func newApplier(deps Deps, unwatched []client.Object, adopts func(Owner, Object) bool) *applier {
+	a := &applier{deps: deps, unwatched: map[reflect.Type]bool{}, adopts: adopts}
 	for _, o := range unwatched {
 		a.unwatched[reflect.TypeOf(o)] = true
 	}
 	return a
+}
+
+// adopts is the question of a kind asked of any owner; without one nothing is adopted.
+func adopts[T Owner](ask func(T, Object) bool) func(Owner, Object) bool {
+	return func(owner Owner, live Object) bool {
+		of, ok := owner.(T)
+		return ok && ask != nil && ask(of, live)
+	}
 }
 
 // apply makes the intent true and tells whether that took a write. An object that a cache does not show is created and
@@ -76,7 +87,7 @@ func (a *applier) apply(ctx context.Context, owner Owner, m *memory, want Object
 	if err != nil {
 		return false, err
 	}
-	if err := ownership(live, owner); err != nil {
+	if err := a.ownership(live, owner); err != nil {
 		return false, err
 	}
 	if isTrue(m, want, intent, live) {
@@ -155,10 +166,10 @@ func (a *applier) claimed(ctx context.Context, owner Owner, want Object) (client
 	if err != nil {
 		return nil, err
 	}
-	return live, ownership(live, owner)
+	return live, a.ownership(live, owner)
 }
 
-func ownership(live client.Object, owner Owner) error {
+func (a *applier) ownership(live client.Object, owner Owner) error {
 	if Owned(live, owner.GetUID()) {
 		if !live.GetDeletionTimestamp().IsZero() {
 			return errWait
@@ -166,11 +177,19 @@ func ownership(live client.Object, owner Owner) error {
 		return nil
 	}
 	ref := metav1.GetControllerOfNoCopy(live)
-	if ref != nil && ref.Name == owner.GetName() && ref.Kind == kindOf(owner) {
+	if ref == nil && a.adopts(owner, live) {
+		return nil
+	}
+	if ref != nil && ref.Name == owner.GetName() && ref.Kind == kindOf(owner) && groupOf(ref) == owner.GetObjectKind().GroupVersionKind().Group {
 		// A child of an owner of the same name that is gone: garbage collection takes it away.
 		return errWait
 	}
 	return fmt.Errorf("%w: %s %s belongs to %s", errTaken, kindOf(live), live.GetName(), holder(ref))
+}
+
+func groupOf(ref *metav1.OwnerReference) string {
+	group, _, _ := strings.Cut(ref.APIVersion, "/")
+	return group
 }
 
 // holder names who an object belongs to, for people.

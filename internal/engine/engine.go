@@ -16,12 +16,15 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // FieldManager is the name under which Millrace owns fields of objects.
@@ -67,8 +70,11 @@ type Kind[T Owner, W any] struct {
 	Finalizer string
 	// Ours is false for an object that another controller runs: it is left alone, its status included. Optional.
 	Ours func(T) bool
-	// Mint completes an object that is about to be created with what a plan must not hold, such as keys. Optional.
-	Mint func(Object) error
+	// Mint completes an object that is about to be created with what a plan must not hold, such as keys, or what a Secret holds, which
+	// it reads from the API server. Optional.
+	Mint func(context.Context, client.Reader, Object) error
+	// Adopts is true of an object that nobody controls and that the owner may take over, although it did not make it. Optional.
+	Adopts func(owner T, live Object) bool
 	// Foresee is the world when what a plan creates has come to be; plans on paper go on from there. Optional.
 	Foresee func(W, Plan) W
 	// Measure lists what took how long, of which it is known since the first status was stored that the second has. Optional.
@@ -177,8 +183,27 @@ type Unknowable interface {
 	Unread() []string
 }
 
-// Owned is true when the object is controlled by the owner with this UID.
+// Owned is true when the object is controlled by the owner with this UID, or kept for it.
 func Owned(o metav1.Object, owner types.UID) bool {
 	ref := metav1.GetControllerOfNoCopy(o)
-	return ref != nil && ref.UID == owner
+	if ref == nil {
+		return kept(o, owner)
+	}
+	return ref.UID == owner
+}
+
+// Keep marks an object of a plan as the owner's without an owner reference: garbage collection does not take it away with the owner.
+func Keep(o metav1.Object, owner metav1.Object) {
+	annotations := maps.Clone(o.GetAnnotations())
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[names.KeptFor] = string(owner.GetUID())
+	o.SetAnnotations(annotations)
+}
+
+// kept is true of an object that Keep marked for the owner with this UID.
+func kept(o metav1.Object, owner types.UID) bool {
+	uid, marked := o.GetAnnotations()[names.KeptFor]
+	return marked && uid == string(owner)
 }

@@ -66,7 +66,7 @@ type Reconciler[T Owner, W any] struct {
 func New[T Owner, W any](name string, kind Kind[T, W], deps Deps) *Reconciler[T, W] {
 	return &Reconciler[T, W]{
 		Kind: kind, name: name, deps: deps,
-		applier:  newApplier(deps, kind.Unwatched),
+		applier:  newApplier(deps, kind.Unwatched, adopts(kind.Adopts)),
 		memories: newMemories(),
 	}
 }
@@ -249,7 +249,8 @@ func (r *Reconciler[T, W]) finished(ctx context.Context, obj T) (done bool, err 
 	return done, err
 }
 
-// Own makes every planned object the owner's child, in the owner's namespace, and fills in its kind.
+// Own makes every planned object the owner's child, in the owner's namespace, and fills in its kind. What is marked to be kept gets
+// no owner reference.
 func Own(owner Owner, plan Plan, scheme *runtime.Scheme) error {
 	children := slices.Clone(plan.Apply)
 	for _, s := range plan.Create {
@@ -263,6 +264,9 @@ func Own(owner Owner, plan Plan, scheme *runtime.Scheme) error {
 		c.GetObjectKind().SetGroupVersionKind(gvk)
 		if c.GetNamespace() == "" {
 			c.SetNamespace(owner.GetNamespace())
+		}
+		if kept(c, owner.GetUID()) {
+			continue
 		}
 		if err := controllerutil.SetControllerReference(owner, c, scheme, controllerutil.WithBlockOwnerDeletion(false)); err != nil {
 			return fmt.Errorf("owning %s: %w", c.GetName(), err)

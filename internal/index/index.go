@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/accelerator"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // OwnerUID indexes pods by the UID of their controller, so that looking at one job costs nothing for the pods of others.
@@ -41,6 +42,9 @@ const Devices = "spec.containers.resources.requests.extended"
 // AnyAccelerator is the value of Accelerators of jobs whose status tells of Accelerators that they do not name.
 const AnyAccelerator = "*"
 
+// AsksForDefaults indexes pods that ask for PodDefaults and are not Millrace's; Yes is the only value.
+const AsksForDefaults = "metadata.labels.poddefaults"
+
 // HoldsNodes indexes jobs whose gang holds nodes while it waits for more; Yes is the only value.
 const (
 	HoldsNodes = "status.gang.holdsNodes"
@@ -61,6 +65,7 @@ var indexes = []struct {
 	{&corev1.Pod{}, Devices, devices},
 	{&v1alpha1.TrainingJob{}, HoldsNodes, holdsNodes},
 	{&v1alpha1.Notebook{}, Accelerators, notebookAccelerators},
+	{&corev1.Pod{}, AsksForDefaults, asksForDefaults},
 }
 
 // Add declares the indexes to a cache.
@@ -171,6 +176,13 @@ func devices(o client.Object) []string {
 		return nil
 	}
 	return accelerator.Resources(p)
+}
+
+func asksForDefaults(o client.Object) []string {
+	if o.GetLabels()[names.PodDefaults] != "true" || o.GetLabels()[names.ManagedBy] == names.Manager {
+		return nil
+	}
+	return []string{Yes}
 }
 
 func holdsNodes(o client.Object) []string {

@@ -46,6 +46,18 @@ const (
 	// Avoids is the annotation of a pod with the nodes it was kept away from because they were judged bad, and of a Workload with those
 	// that its pods are to be kept away from.
 	Avoids = "millrace.dev/avoids"
+	// KeptFor is the annotation of an object with the UID of its owner, where it is to outlive the owner and has no owner reference.
+	KeptFor = "millrace.dev/kept-for"
+	// Adopt is the annotation of a namespace with the name of the owner of the Profile that may take it over.
+	Adopt = "millrace.dev/adopt"
+	// Reaches is the label of namespaces whose pods reach those of every Profile, if it is Allow.
+	Reaches = "millrace.dev/reaches-profiles"
+	// Viewers is the label of pods that viewers of a Profile may see over the mesh, if it is Allow.
+	Viewers = "millrace.dev/viewers"
+	// ProfileSecret is the label of Secrets from which those of Profiles may be made, if it is "true".
+	ProfileSecret = "millrace.dev/profile-secret"
+	// PodDefaults is the label of pods that are not Millrace's and ask for PodDefaults, if it is "true".
+	PodDefaults = "millrace.dev/poddefaults"
 	// Asks is the annotation of a Workload with a digest of what its pods ask for.
 	Asks = "millrace.dev/asks"
 

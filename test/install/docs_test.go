@@ -18,6 +18,8 @@ var sources = map[string][]string{
 	"trainingjob.md":  {"trainingjob_status.go", "scheduling_types.go"},
 	"accelerators.md": {"accelerator_status.go"},
 	"notebook.md":     {"notebook_status.go"},
+	"profile.md":      {"profile_status.go"},
+	"poddefault.md":   {"poddefault_status.go"},
 }
 
 // TestEveryReasonIsDocumented reads the reasons from their declarations, so that a new one cannot be forgotten.

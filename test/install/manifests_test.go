@@ -152,14 +152,22 @@ func TestUsersRoles(t *testing.T) {
 	}
 }
 
-// The manager may do what it does and no more: no wildcard, nothing of RBAC, and of Secrets it may make those with the ssh keys
-// of jobs and look whose one of that name is.
+// The manager may do what it does and no more: no wildcard, of RBAC it may bind the roles of Profiles and no other, and of Secrets it
+// may make those of jobs and Profiles and look whose one of that name is.
 func TestManagersRole(t *testing.T) {
 	var role rbacv1.ClusterRole
 	find(t, "ClusterRole", "millrace-manager", &role)
 	for _, rule := range role.Rules {
+		if slices.Contains(rule.APIGroups, "rbac.authorization.k8s.io") {
+			binds := slices.Equal(rule.Verbs, []string{"bind"}) && slices.Equal(rule.Resources, []string{"clusterroles"}) &&
+				slices.Equal(rule.ResourceNames, []string{"millrace-admin", "millrace-edit", "millrace-view"})
+			keeps := slices.Equal(rule.Resources, []string{"rolebindings"}) && slices.Equal(rule.Verbs, []string{"create", "get", "list", "patch", "watch"})
+			if !binds && !keeps {
+				t.Errorf("the manager may %v %v %v", rule.Verbs, rule.Resources, rule.ResourceNames)
+			}
+		}
 		for _, word := range slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs) {
-			if slices.Contains([]string{"*", "impersonate", "escalate", "bind", "rbac.authorization.k8s.io"}, word) {
+			if slices.Contains([]string{"*", "impersonate", "escalate"}, word) || word == "bind" && len(rule.ResourceNames) != 3 {
 				t.Errorf("the manager may %v %v", rule.Verbs, rule.Resources)
 			}
 		}

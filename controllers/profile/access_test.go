@@ -1,0 +1,219 @@
+// Copyright The Millrace Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package profile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/envtest"
+)
+
+type ctxt = context.Context
+
+func quantity(text string) resource.Quantity { return resource.MustParse(text) }
+
+// install makes the roles as they are in config/rbac, filled in as the controller manager of a cluster does, and gives the manager its.
+func (b *bench) install() {
+	b.t.Helper()
+	var roles []rbacv1.ClusterRole
+	for _, file := range []string{"role.yaml", "users.yaml", "profiles.yaml"} {
+		data, err := os.ReadFile("../../config/rbac/" + file)
+		b.must(err)
+		decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+		for {
+			var role rbacv1.ClusterRole
+			if err := decoder.Decode(&role); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				b.t.Fatal(err)
+			}
+			roles = append(roles, role)
+		}
+	}
+	for i := range roles {
+		role := roles[i].DeepCopy()
+		if role.AggregationRule != nil {
+			role.Rules = aggregate(b.t, role, roles)
+		}
+		b.must(client.IgnoreAlreadyExists(b.Create(b.t.Context(), role)))
+	}
+	b.must(client.IgnoreAlreadyExists(b.Create(b.t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "manager"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "millrace-manager"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "manager"}},
+	})))
+}
+
+func aggregate(t *testing.T, role *rbacv1.ClusterRole, all []rbacv1.ClusterRole) []rbacv1.PolicyRule {
+	t.Helper()
+	var rules []rbacv1.PolicyRule
+	for i := range role.AggregationRule.ClusterRoleSelectors {
+		selector, err := metav1.LabelSelectorAsSelector(&role.AggregationRule.ClusterRoleSelectors[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range all {
+			if selector.Matches(labels.Set(other.Labels)) {
+				rules = append(rules, other.Rules...)
+			}
+		}
+	}
+	if len(rules) == 0 {
+		t.Fatalf("nothing is aggregated into %s", role.Name)
+	}
+	return rules
+}
+
+// deed is something to try. It is allowed when the API server does not forbid it; whatever else it says of it, such as that a pod is
+// not on a node, comes after.
+type deed struct {
+	name string
+	try  func(context.Context, client.Client, *kubernetes.Clientset) error
+	// who may do it.
+	may []string
+}
+
+func in(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "matrix", Name: name} }
+
+func create(o client.Object) func(context.Context, client.Client, *kubernetes.Clientset) error {
+	return func(ctx context.Context, c client.Client, _ *kubernetes.Clientset) error {
+		return c.Create(ctx, o.DeepCopyObject().(client.Object), client.DryRunAll)
+	}
+}
+
+func list(l client.ObjectList) func(context.Context, client.Client, *kubernetes.Clientset) error {
+	return func(ctx context.Context, c client.Client, _ *kubernetes.Clientset) error {
+		return c.List(ctx, l.DeepCopyObject().(client.ObjectList), client.InNamespace("matrix"))
+	}
+}
+
+// post sends a request to a subresource of the pod.
+func post(subresource string) func(context.Context, client.Client, *kubernetes.Clientset) error {
+	return func(ctx context.Context, _ client.Client, set *kubernetes.Clientset) error {
+		return set.CoreV1().RESTClient().Post().Namespace("matrix").Resource("pods").Name("work").SubResource(subresource).Do(ctx).Error()
+	}
+}
+
+func binding(role string) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		ObjectMeta: in("given"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "eve"}},
+	}
+}
+
+// The people of the matrix.
+var (
+	admins  = []string{"owner", "admin"}
+	editors = []string{"owner", "admin", "editor", "group editor", "own default-editor"}
+	readers = []string{"owner", "admin", "editor", "group editor", "own default-editor", "viewer", "own default-viewer"}
+	nobody  []string
+)
+
+func pod() *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: in("work"), Spec: corev1.PodSpec{
+		ServiceAccountName: "default-editor", Containers: []corev1.Container{{Name: "main", Image: "image"}},
+	}}
+}
+
+func job() *v1alpha1.TrainingJob {
+	return &v1alpha1.TrainingJob{ObjectMeta: in("job"), Spec: v1alpha1.TrainingJobSpec{Framework: v1alpha1.PyTorch, Roles: []v1alpha1.Role{{
+		Name: "Master", Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "pytorch", Image: "image"}}}},
+	}}}}
+}
+
+var deeds = []deed{
+	{"list training jobs", list(&v1alpha1.TrainingJobList{}), readers},
+	{"create a training job", create(job()), editors},
+	{"list pod defaults", list(&v1alpha1.PodDefaultList{}), readers},
+	{"create a pod default", create(&v1alpha1.PodDefault{ObjectMeta: in("d")}), editors},
+	{"list pods", list(&corev1.PodList{}), readers},
+	{"create a pod", create(pod()), editors},
+	{"exec", post("exec"), editors},
+	{"attach", post("attach"), editors},
+	{"forward a port", post("portforward"), editors},
+	{"reach a pod through the API server", post("proxy"), editors},
+	{"list secrets", list(&corev1.SecretList{}), editors},
+	{"create a secret", create(&corev1.Secret{ObjectMeta: in("s")}), editors},
+	{"list role bindings", list(&rbacv1.RoleBindingList{}), admins},
+	{"make somebody a viewer", create(binding("millrace-view")), admins},
+	{"make somebody an admin", create(binding("millrace-admin")), admins},
+	{"make somebody cluster-admin of the namespace", create(binding("cluster-admin")), nobody},
+	{"create a role beyond one's own", create(&rbacv1.Role{ObjectMeta: in("r"), Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}},
+	}}), nobody},
+	{"raise the quota", create(&corev1.ResourceQuota{ObjectMeta: in("q")}), nobody},
+	{"open the network", func(ctx context.Context, c client.Client, _ *kubernetes.Clientset) error {
+		return c.DeleteAllOf(ctx, &networkingv1.NetworkPolicy{}, client.InNamespace("matrix"), client.DryRunAll)
+	}, admins},
+	{"relabel the namespace", func(ctx context.Context, c client.Client, _ *kubernetes.Clientset) error {
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "matrix"}}
+		return c.Patch(ctx, ns, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}}}`)), client.DryRunAll)
+	}, nobody},
+	{"change the Profile", func(ctx context.Context, c client.Client, _ *kubernetes.Clientset) error {
+		p := &v1alpha1.Profile{ObjectMeta: metav1.ObjectMeta{Name: "matrix"}}
+		return c.Patch(ctx, p, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"owner":{"name":"eve"}}}`)), client.DryRunAll)
+	}, nobody},
+	{"list pods of all namespaces", func(ctx context.Context, c client.Client, _ *kubernetes.Clientset) error {
+		return c.List(ctx, &corev1.PodList{})
+	}, nobody},
+}
+
+func TestWhoMayDoWhat(t *testing.T) {
+	b := newBench(t)
+	server := envtest.Start(t)
+	p := owned("matrix", "owner")
+	p.Spec.Members = []v1alpha1.Member{
+		member("admin", v1alpha1.RoleAdmin), member("editor", v1alpha1.RoleEditor), member("viewer", v1alpha1.RoleViewer),
+		{Subject: v1alpha1.Subject{Kind: v1alpha1.UserGroup, Name: "researchers"}, Role: v1alpha1.RoleEditor},
+	}
+	b.make(p)
+	b.make(owned("other", "stranger"))
+	b.must(b.Create(t.Context(), pod()))
+	people := map[string]*rest.Config{"group editor": server.User(t, "somebody", "researchers")}
+	for _, user := range []string{"owner", "admin", "editor", "viewer", "stranger"} {
+		people[user] = server.User(t, user)
+	}
+	for who, account := range map[string]string{
+		"own default-editor": "matrix:default-editor", "own default-viewer": "matrix:default-viewer", "another's default-editor": "other:default-editor",
+	} {
+		people[who] = rest.CopyConfig(server.Config)
+		people[who].Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + account, Groups: []string{
+			"system:serviceaccounts", "system:serviceaccounts:" + account[:strings.Index(account, ":")], "system:authenticated",
+		}}
+	}
+	for who, config := range people {
+		c, err := client.New(config, client.Options{Scheme: b.Scheme()})
+		b.must(err)
+		set, err := kubernetes.NewForConfig(config)
+		b.must(err)
+		for _, d := range deeds {
+			err := d.try(t.Context(), c, set)
+			got, want := !apierrors.IsForbidden(err), slices.Contains(d.may, who)
+			if got != want {
+				t.Errorf("%s: %s: allowed is %v, want %v (%v)", who, d.name, got, want, fmt.Sprint(err))
+			}
+		}
+	}
+}
