@@ -67,7 +67,9 @@ func (s *state) times() {
 	if a := s.activity(); a != nil && a.Fault == "" {
 		st.LastActivity = stamp(a.Last.Time)
 	}
-	st.CullTime = s.cullTime()
+	if s.stop == nil {
+		st.CullTime = s.cullTime()
+	}
 }
 
 // cullTime is the earliest of the times at which the server is stopped by itself, nil where there is none.
