@@ -109,7 +109,7 @@ func FuzzPlan(f *testing.F) {
 	for seed := range byte(40) {
 		text := make([]byte, 60)
 		for i := range text {
-			text[i] = seed*31 + byte(i)*byte(7+seed)
+			text[i] = seed*31 + byte(i)*(7+seed)
 		}
 		f.Add(text)
 	}
