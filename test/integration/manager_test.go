@@ -238,6 +238,7 @@ var _ = Describe("the manager", Ordered, func() {
 	})
 
 	itGivesDevices(&admin, &namespace)
+	itRunsNotebooks(&admin, &namespace)
 
 	It("places a gang when a scheduler for it is installed and lets it in", func(ctx SpecContext) {
 		placeGang(ctx, admin, namespace, condition(v1alpha1.ConditionScheduled))
