@@ -26,9 +26,13 @@ const notebookImage = "docker.io/millrace/notebook:dev"
 
 // cell runs code in a new kernel of the server at an address, by REST and websocket as a browser does, and prints what it prints.
 const cell = `
-import json, sys, uuid, urllib.request, tornado.ioloop, tornado.websocket
+import http.cookiejar, json, sys, uuid, urllib.request, tornado.ioloop, tornado.websocket
 base, code = sys.argv[1], sys.argv[2]
-kernel = json.load(urllib.request.urlopen(urllib.request.Request(base + "api/kernels", data=b"{}", method="POST")))
+jar = http.cookiejar.CookieJar()
+browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+browser.open(base + "tree").read()
+token = next(c.value for c in jar if c.name == "_xsrf")
+kernel = json.load(browser.open(urllib.request.Request(base + "api/kernels", data=b"{}", headers={"X-XSRFToken": token}, method="POST")))
 async def main():
     ws = await tornado.websocket.websocket_connect(base.replace("http", "ws") + "api/kernels/" + kernel["id"] + "/channels")
     header = {"msg_id": uuid.uuid4().hex, "username": "", "session": uuid.uuid4().hex, "msg_type": "execute_request", "version": "5.3"}
