@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -168,7 +167,7 @@ func Scheme() (*runtime.Scheme, error) {
 func CacheOptions() cache.Options {
 	strings := newPool()
 	own := labels.SelectorFromSet(labels.Set{names.ManagedBy: names.Manager})
-	options := cache.Options{
+	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                   {Transform: strings.pod},
 			&v1alpha1.TrainingJob{}:         {Transform: strings.job},
@@ -187,10 +186,4 @@ func CacheOptions() cache.Options {
 		},
 		DefaultTransform: stripOther,
 	}
-	for _, kind := range notebook.Optional {
-		o := &unstructured.Unstructured{}
-		o.SetGroupVersionKind(kind)
-		options.ByObject[o] = cache.ByObject{Label: own}
-	}
-	return options
 }

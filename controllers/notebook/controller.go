@@ -68,7 +68,7 @@ func (o observer) observe(ctx context.Context, c client.Reader, nb *v1alpha1.Not
 		w.Activity = &a
 	}
 	reads := []func(context.Context, client.Reader, *v1alpha1.Notebook, *World) error{
-		readSet, readPod, readClaim, readEditor, readAccelerators, o.readRefusal, o.readOptional,
+		readSet, readPod, readClaim, readEditor, readAccelerators, readPodDefaults, o.readRefusal, o.readOptional,
 	}
 	for _, read := range reads {
 		if err := read(ctx, c, nb, &w); err != nil {
@@ -154,6 +154,13 @@ func readAccelerators(ctx context.Context, c client.Reader, nb *v1alpha1.Noteboo
 	var all v1alpha1.AcceleratorList
 	err := c.List(ctx, &all, client.UnsafeDisableDeepCopy)
 	w.Accelerators = all.Items
+	return err
+}
+
+func readPodDefaults(ctx context.Context, c client.Reader, nb *v1alpha1.Notebook, w *World) error {
+	var all v1alpha1.PodDefaultList
+	err := c.List(ctx, &all, client.InNamespace(nb.Namespace), client.UnsafeDisableDeepCopy)
+	w.PodDefaults = all.Items
 	return err
 }
 

@@ -71,7 +71,12 @@ func newBench(t *testing.T) *bench {
 		clock: testclock.NewFakePassiveClock(time.Now()),
 		uses:  engine.NewSnapshot[asked, Activity](func(name asked) reconcile.Request { return reconcile.Request{NamespacedName: name} }),
 	}
-	b.must(client.IgnoreAlreadyExists(b.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}})))
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}} // by which the API server knows what fits
+	b.must(client.IgnoreAlreadyExists(b.Create(t.Context(), node)))
+	b.must(b.Get(t.Context(), client.ObjectKeyFromObject(node), node))
+	node.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("64"), corev1.ResourceMemory: resource.MustParse("64Gi"), corev1.ResourcePods: resource.MustParse("100")}
+	node.Status.Capacity = node.Status.Allocatable
+	b.must(b.Status().Update(t.Context(), node))
 	b.restart()
 	return b
 }
@@ -134,15 +139,12 @@ func (b *bench) settle() {
 	b.t.Fatalf("it does not settle: %v %+v", b.requests.Total(), b.read().Status)
 }
 
-func (b *bench) create(edit func(*v1alpha1.Notebook)) {
+func (b *bench) create() {
 	b.t.Helper()
 	nb := &v1alpha1.Notebook{ObjectMeta: metav1.ObjectMeta{Name: "lab", Namespace: b.namespace}, Spec: v1alpha1.NotebookSpec{
 		Image: "jupyter:1", CPU: new(resource.MustParse("1")), Memory: new(resource.MustParse("1Gi")),
 		Workspace: &v1alpha1.Workspace{Size: new(resource.MustParse("1Gi"))},
 	}}
-	if edit != nil {
-		edit(nb)
-	}
 	b.must(b.Create(b.t.Context(), nb))
 }
 
@@ -194,7 +196,7 @@ func (b *bench) gone(pod *corev1.Pod) bool {
 
 func TestALifeCostsFewRequestsAndSteadyStateNone(t *testing.T) {
 	b := newBench(t)
-	b.create(nil)
+	b.create()
 	if got := b.read().Status.Conditions; len(got) != 10 || got[0].Reason != v1alpha1.ReasonPending {
 		t.Errorf("want every condition from the start, got %+v", got)
 	}
@@ -221,7 +223,7 @@ func TestALifeCostsFewRequestsAndSteadyStateNone(t *testing.T) {
 
 func TestAChangeAndANewManagerLeaveAServerThatRunsAlone(t *testing.T) {
 	b := newBench(t)
-	b.create(nil)
+	b.create()
 	b.pass()
 	pod := b.start()
 	b.settle()
@@ -256,7 +258,7 @@ func TestAChangeAndANewManagerLeaveAServerThatRunsAlone(t *testing.T) {
 
 func TestCPUIsChangedInPlaceAndWhatIsRefusedIsTriedOnce(t *testing.T) {
 	b := newBench(t)
-	b.create(nil)
+	b.create()
 	b.pass()
 	pod := b.start()
 	b.settle()
@@ -293,7 +295,7 @@ func bursting() *corev1.PodTemplateSpec {
 
 func TestAnIdleServerIsStoppedByAnAnnotationAndStartedWithoutIt(t *testing.T) {
 	b := newBench(t)
-	b.create(nil)
+	b.create()
 	b.pass()
 	pod := b.start()
 	b.settle()
@@ -328,7 +330,7 @@ func TestAServiceOfSomebodyElseIsLeftAlone(t *testing.T) {
 	b := newBench(t)
 	theirs := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "lab", Namespace: b.namespace}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}}}
 	b.must(b.Create(t.Context(), theirs))
-	b.create(nil)
+	b.create()
 	b.pass()
 	if got := b.condition(v1alpha1.ConditionAccepted); got.Reason != v1alpha1.ReasonNameTaken {
 		t.Errorf("want NameTaken, got %+v", got)
@@ -341,7 +343,7 @@ func TestAServiceOfSomebodyElseIsLeftAlone(t *testing.T) {
 
 func TestWhyThePodIsRefusedIsTold(t *testing.T) {
 	b := newBench(t)
-	b.create(nil)
+	b.create()
 	b.pass()
 	set := b.set()
 	set.Status.ObservedGeneration = 1

@@ -45,6 +45,7 @@ type planCase struct {
 	Unmounted    string                        `json:"unmounted"`
 	Editor       bool                          `json:"editor"`
 	Accelerators []v1alpha1.Accelerator        `json:"accelerators"`
+	PodDefaults  []v1alpha1.PodDefault         `json:"podDefaults"`
 	// Served are the words of kinds that the cluster offers; Routes and Snapshots what there is of them.
 	Served    []string                    `json:"served"`
 	Routes    []unstructured.Unstructured `json:"routes"`
@@ -135,7 +136,7 @@ func (c *planCase) world() World {
 	w := World{
 		Settings: Settings{Route: c.Settings.Route, Idle: c.Settings.Idle.Duration, MaxLife: c.Settings.MaxLife.Duration},
 		Claim:    c.Claim, Refused: c.Refused, Unmounted: c.Unmounted, Editor: c.Editor, Accelerators: c.Accelerators,
-		Routes: c.Routes, Snapshots: c.Snapshots, Activity: c.Activity,
+		Routes: c.Routes, Snapshots: c.Snapshots, Activity: c.Activity, PodDefaults: c.PodDefaults,
 	}
 	for _, kind := range Optional {
 		for _, word := range c.Served {
@@ -152,11 +153,13 @@ func (c *planCase) world() World {
 		was.Spec = *c.Was
 		prepare(was)
 	}
-	before := look(was, w, noon)
+	earlier := w
+	earlier.PodDefaults = nil
+	before := look(was, earlier, noon)
 	if c.Made || c.Pod != nil {
 		w.Set = before.set()
 		w.Set.UID, w.Set.Generation, w.Set.Status.ObservedGeneration = "set-uid", 1, 1
-		if c.Was != nil {
+		if c.Was != nil || len(w.PodDefaults) > 0 {
 			now := look(&c.Notebook, w, noon)
 			if !now.held() {
 				w.Set.Spec.Template = now.template // the StatefulSet is what is wanted; the pod is not

@@ -93,7 +93,7 @@ func (s *state) resize(plan *engine.Plan) {
 		return
 	}
 	refused := s.nb.Status.ResizeRefused
-	if refused != nil && refused.Resources == s.amounts() {
+	if refused != nil && refused.Resources == amounts(s.nb) {
 		return
 	}
 	want := s.template.Spec.Containers[0].Resources
@@ -146,9 +146,10 @@ func only(list corev1.ResourceList) corev1.ResourceList {
 	return found
 }
 
-// amounts are the cpu and memory that are wanted, in a digest.
-func (s *state) amounts() string {
-	want := s.template.Spec.Containers[0].Resources
+// amounts are the cpu and memory that the notebook asks for, in a digest.
+func amounts(nb *v1alpha1.Notebook) string {
+	written := written(nb)
+	want := written.Spec.Containers[0].Resources
 	return digest([]any{only(want.Requests), only(want.Limits)})
 }
 

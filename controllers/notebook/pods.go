@@ -55,7 +55,6 @@ func template(nb *v1alpha1.Notebook, hasEditor bool, request *accelerator.Reques
 		podspec.Merge(&t.Spec, accelerator.Overlay(request.Of, request.Ask))
 		maps.Copy(t.Labels, accelerator.Labels(request.Of, nb.Namespace))
 	}
-	t.Annotations[names.MadeFrom] = encode(facetsOf(&t))
 	return t
 }
 

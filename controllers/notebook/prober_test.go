@@ -222,7 +222,7 @@ func TestMetricsTellWhereServersDoNot(t *testing.T) {
 	}
 	used, err = false, errors.New("no Prometheus")
 	r.clock.Step(time.Minute)
-	if r.culls() || r.culls() {
+	if first, second := r.culls(), r.culls(); first || second {
 		t.Error("it is stopped though metrics cannot be read")
 	}
 	err = nil

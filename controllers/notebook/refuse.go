@@ -42,7 +42,7 @@ func Refuse(nb *v1alpha1.Notebook, refused []engine.Refusal) {
 // refuseResize remembers what could not be changed in place: it is pending from the next pass on, and is not tried again.
 func refuseResize(nb *v1alpha1.Notebook, r engine.Refusal) {
 	nb.Status.ResizeRefused = &v1alpha1.ResizeRefusal{
-		Resources: (&state{template: template(nb, false, nil)}).amounts(), Message: cmp.Or(clip(r.Message, 1024), string(r.Cause)),
+		Resources: amounts(nb), Message: cmp.Or(clip(r.Message, 1024), string(r.Cause)),
 	}
 }
 

@@ -67,7 +67,9 @@ func (s *state) times() {
 	if a := s.activity(); a != nil && a.Fault == "" {
 		st.LastActivity = stamp(a.Last.Time)
 	}
-	st.CullTime = s.cullTime()
+	if s.stop == nil {
+		st.CullTime = s.cullTime()
+	}
 }
 
 // cullTime is the earliest of the times at which the server is stopped by itself, nil where there is none.
@@ -148,7 +150,7 @@ func clip(text string, most int) string {
 // asks for any more.
 func (s *state) pending() {
 	st := &s.nb.Status
-	if r := st.ResizeRefused; r != nil && (r.Resources != s.amounts() || s.live() == nil || !s.resizes()) {
+	if r := st.ResizeRefused; r != nil && (r.Resources != amounts(s.nb) || s.live() == nil || !s.resizes()) {
 		st.ResizeRefused = nil
 	}
 	st.PendingChanges = nil

@@ -55,6 +55,7 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
 			Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(labelled), builder.WithPredicates(changed)).
 			Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(labelled), builder.WithPredicates(changed)).
 			Watches(&corev1.ServiceAccount{}, handler.EnqueueRequestsFromMapFunc(find.neighbours), builder.WithPredicates(comesOrGoes)).
+			Watches(&v1alpha1.PodDefault{}, handler.EnqueueRequestsFromMapFunc(find.neighbours), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(find.mounting), builder.WithPredicates(retold)).
 			Watches(&v1alpha1.Accelerator{}, handler.EnqueueRequestsFromMapFunc(find.asking), builder.WithPredicates(decisive)).
 			WatchesRawSource(uses.Source())

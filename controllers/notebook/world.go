@@ -14,6 +14,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/accelerator"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/poddefault"
 	"github.com/millrace-ml/millrace/internal/route"
 )
 
@@ -37,6 +38,8 @@ type World struct {
 	// Editor is true where the namespace has a service account default-editor.
 	Editor       bool
 	Accelerators []v1alpha1.Accelerator
+	// PodDefaults are those of the namespace.
+	PodDefaults []v1alpha1.PodDefault
 	// Served are the optional kinds that the cluster offers, Routes and Snapshots what there is of them of the notebook.
 	Served            []schema.GroupVersionKind
 	Routes, Snapshots []unstructured.Unstructured
@@ -74,6 +77,8 @@ func look(nb *v1alpha1.Notebook, w World, now time.Time) *state {
 		}
 	}
 	s.template = template(nb, w.Editor, request)
+	s.dress()
+	s.template.Annotations[names.MadeFrom] = encode(facetsOf(&s.template))
 	if w.Pod != nil && s.doubt == nil {
 		s.changes = s.differences()
 	}
@@ -99,6 +104,17 @@ func (s *state) request() *accelerator.Request {
 		r.Ask.Template = names.Claims(s.nb.Name, "notebook", content)
 	}
 	return r
+}
+
+// dress merges the PodDefaults that are for the pod into it. One that contradicts it is why it cannot be made.
+func (s *state) dress() {
+	pod := &corev1.Pod{ObjectMeta: s.template.ObjectMeta, Spec: s.template.Spec}
+	in := poddefault.Matching(s.world.PodDefaults, pod.Labels)
+	c, found := poddefault.Apply(poddefault.Pod{Pod: pod, Reserved: []string{prefix}}, in)
+	if found && s.doubt == nil {
+		s.doubt = &accelerator.Doubt{Status: no, Reason: v1alpha1.ReasonPodDefaultConflict, Message: c.Say("spec.template")}
+	}
+	s.template.ObjectMeta, s.template.Spec = pod.ObjectMeta, pod.Spec
 }
 
 // held is true when the StatefulSet is left as it is, because it is not known what its pod would ask for.

@@ -41,6 +41,8 @@ type Cluster struct {
 	Namespace string
 	// Logs opens the log of a container.
 	Logs func(ctx context.Context, namespace, pod string, opts *corev1.PodLogOptions) (io.ReadCloser, error)
+	// Forward forwards a port to a pod until the context ends, and tells when and where it does.
+	Forward func(ctx context.Context, pod *corev1.Pod, ports string, ready func(local int)) error
 	// Raw reads a path of the API server.
 	Raw func(ctx context.Context, path string) ([]byte, error)
 }
@@ -88,7 +90,7 @@ func Reach(config *rest.Config, namespace string) (*Cluster, error) {
 	raw := func(ctx context.Context, path string) ([]byte, error) {
 		return pods.RESTClient().Get().RequestURI(path).SetHeader("Accept", "application/json").DoRaw(ctx)
 	}
-	return &Cluster{WithWatch: c, Namespace: namespace, Raw: raw, Logs: func(ctx context.Context, namespace, pod string, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
+	return &Cluster{WithWatch: c, Namespace: namespace, Raw: raw, Forward: forwarder(config, pods), Logs: func(ctx context.Context, namespace, pod string, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
 		return pods.Pods(namespace).GetLogs(pod, opts).Stream(ctx)
 	}}, nil
 }

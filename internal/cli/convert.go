@@ -33,7 +33,7 @@ func newConvert(p *Program) *cobra.Command {
 		Long: `Turn jobs of the Kubeflow training operators into TrainingJobs, without a cluster.
 
 Converted are PyTorchJob, TFJob, MXJob, XGBoostJob, JAXJob, ChainerJob, MPIJob (v1 and v2beta1) and
-TrainJob with a runtime for torch or MPI. Every other object is written as it is, in its place.
+TrainJob with a runtime for torch or MPI; Profile, PodDefault and Notebook of Kubeflow keep their kind. Every other object is written as it is, in its place.
 Directories are read with those below.
 
 What a TrainingJob cannot take over is a comment above it that names the field of the original and

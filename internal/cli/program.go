@@ -142,8 +142,8 @@ It plans and converts manifests without a cluster, shows, follows and waits for 
 	flags.StringVar(&p.target.Context, "context", "", "context of the kubeconfig; the current one when left out")
 	flags.StringVarP(&p.target.Namespace, "namespace", "n", "", "namespace; the context's own when left out")
 	root.AddCommand(
-		newPlan(p), newConvert(p), newGet(p), newLogs(p), newWait(p), newTop(p), newExperiment(p), newAccelerators(p), newProfile(p), newDoctor(p),
-		newBenchSuggest(p), newVersion(p),
+		newPlan(p), newConvert(p), newGet(p), newLogs(p), newWait(p), newTop(p), newExperiment(p), newAccelerators(p), newNotebook(p), newProfile(p),
+		newDoctor(p), newBenchSuggest(p), newVersion(p),
 	)
 	p.completeFlags(root)
 	completeShells(root)

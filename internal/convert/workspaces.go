@@ -23,6 +23,7 @@ type workspace struct {
 // workspaces is the table of kinds that are no jobs. Each becomes a kind of the same name.
 var workspaces = []workspace{
 	{"Profile", []string{v1, "kubeflow.org/v1beta1"}, profileSpec},
+	{"Notebook", []string{v1, "kubeflow.org/v1beta1", "kubeflow.org/v1alpha1"}, notebookSpec},
 	{"PodDefault", []string{"kubeflow.org/v1alpha1"}, podDefaultSpec},
 }
 

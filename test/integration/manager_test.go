@@ -239,6 +239,7 @@ var _ = Describe("the manager", Ordered, func() {
 	})
 
 	itGivesDevices(&admin, &namespace)
+	itRunsNotebooks(&admin, &namespace)
 
 	itSearches(&admin, &namespace, &requests)
 

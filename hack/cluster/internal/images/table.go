@@ -43,6 +43,7 @@ var table = map[string]image{
 	"coredns":        {dockerfile: "hack/images/coredns/Dockerfile", programs: []string{"coredns"}},
 	"manager":        {dockerfile: "Dockerfile", context: ".", files: []string{"bin/manager", "bin/launcher"}},
 	"mpi":            {dockerfile: "hack/images/mpi/Dockerfile", context: "hack/images/mpi", parent: base},
+	"notebook":       {dockerfile: "hack/images/notebook/Dockerfile", programs: []string{"kubectl"}, parent: base},
 	"peers":          {dockerfile: "hack/images/peers/Dockerfile", context: ".", files: []string{"bin/peers"}},
 	"pytorch-digits": {dockerfile: "hack/images/pytorch-digits/Dockerfile", context: "hack/images/pytorch-digits", parent: base},
 }
