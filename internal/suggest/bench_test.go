@@ -38,7 +38,7 @@ func BenchmarkNext(b *testing.B) {
 // past is a history of so many trials, the last eight of them pending.
 func past(b *testing.B, p Problem, n int) []Trial {
 	b.Helper()
-	if p.Algorithm == "TPE" || p.Algorithm == "MultivariateTPE" {
+	if p.Algorithm == "TPE" || p.Algorithm == "MultivariateTPE" || p.Algorithm == "BayesianOptimization" {
 		p.Algorithm = "Random" // any evidence will do, and this is quick
 	}
 	var trials []Trial
