@@ -78,7 +78,9 @@ func (c *Config) collisions() field.ErrorList {
 	var all field.ErrorList
 	taken := map[string]*field.Path{}
 	for _, e := range []struct{ name, address string }{
-		{"metrics", c.Metrics.BindAddress}, {"health", c.Health.BindAddress}, {"pprof", c.Pprof.BindAddress},
+		{"metrics", c.Metrics.BindAddress},
+		{"health", c.Health.BindAddress},
+		{"pprof", c.Pprof.BindAddress},
 		{"server", c.Server.BindAddress},
 	} {
 		path := field.NewPath(e.name, "bindAddress")
