@@ -27,8 +27,18 @@ type owner struct {
 	settings []suggest.Setting
 }
 
-// key is a name as the rules look it up.
-func key(name string) string { return strings.ReplaceAll(strings.ToLower(name), "-", "") }
+// keys are the names as the rules look them up. The text of a rule has no two apostrophes in a row: formatting would make one sign of them.
+func (o owner) keys() []string {
+	var all []string
+	for _, name := range o.names {
+		all = append(all, strings.ToLower(name))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// none stands for a bound that there is not.
+const none = "none"
 
 func owners() (algorithms, rules []owner) {
 	for _, a := range suggest.Algorithms() {
@@ -48,23 +58,27 @@ func marker(all []owner) string {
 		for _, s := range o.settings {
 			for _, name := range append([]string{s.Name}, s.Aliases...) {
 				known = append(known, "'"+name+"'")
-				limits = append(limits, bounds(key(o.names[0])+"/"+name, s)...)
+				for _, key := range o.keys() {
+					limits = append(limits, bounds(key+"/"+name, s)...)
+				}
 				if s.Kind == suggest.Enum {
 					words = append(words, fmt.Sprintf("(s.name != '%s' || s.value in ['%s'])", name, strings.Join(s.Words, "', '")))
 				}
 			}
 		}
-		says = append(says, fmt.Sprintf("'%s': '%s has the settings %s: correct or remove any other'", key(o.names[0]), o.names[0],
-			strings.ReplaceAll(strings.Join(known, ", "), "'", "")))
-		names = append(names, fmt.Sprintf("'%s': [%s]", key(o.names[0]), strings.Join(known, ", ")))
+		for _, key := range o.keys() {
+			says = append(says, fmt.Sprintf("'%s': '%s has the settings %s: correct or remove any other'", key, o.names[0],
+				strings.ReplaceAll(strings.Join(known, ", "), "'", "")))
+			names = append(names, fmt.Sprintf("'%s': [%s]", key, strings.Join(known, ", ")))
+		}
 	}
-	of := "self.name.lowerAscii().replace('-', '')"
+	of := "self.name.lowerAscii()"
 	table := "{" + strings.Join(names, ", ") + "}"
 	first := fmt.Sprintf(`// +kubebuilder:validation:XValidation:rule="!has(self.settings) || [%s[%s]].all(known, self.settings.all(s, s.name in known))",`+
 		`fieldPath=".settings",messageExpression="{%s}[%s]"`, table, of, strings.Join(says, ", "), of)
 	wrong := "(s.value.matches('^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$') && (l[0] != 'whole' || s.value.matches('^[-+]?[0-9]+$')) && " +
-		"(l[1] == '' || (l[3] == 'open' ? double(s.value) > double(l[1]) : double(s.value) >= double(l[1]))) && " +
-		"(l[2] == '' || (l[3] == 'open' ? double(s.value) < double(l[2]) : double(s.value) <= double(l[2]))))"
+		"(l[1] == 'none' || (l[3] == 'open' ? double(s.value) > double(l[1]) : double(s.value) >= double(l[1]))) && " +
+		"(l[2] == 'none' || (l[3] == 'open' ? double(s.value) < double(l[2]) : double(s.value) <= double(l[2]))))"
 	second := fmt.Sprintf(`// +kubebuilder:validation:XValidation:rule="!has(self.settings) || [{%s}].all(t, self.settings.all(s, !((%s + '/' + s.name) in t) || `+
 		`[t[%s + '/' + s.name]].all(l, %s)))",fieldPath=".settings",`+
 		`message="a setting is no number, or out of its range: docs/experiment.md lists the settings of each algorithm and rule with their ranges"`,
@@ -82,7 +96,7 @@ func bounds(name string, s suggest.Setting) []string {
 	if s.Kind != suggest.Whole && s.Kind != suggest.Real {
 		return nil
 	}
-	kind, lo, hi, open := "real", "", "", ""
+	kind, lo, hi, open := "real", none, none, none
 	if s.Kind == suggest.Whole {
 		kind = "whole"
 	}
