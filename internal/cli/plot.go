@@ -59,9 +59,10 @@ func sparkline(curve []float64) string {
 	var out strings.Builder
 	for i, row := range rows {
 		label := ""
-		if i == 0 {
+		switch i {
+		case 0:
 			label = fmt.Sprintf("%.4g", hi)
-		} else if i == plotHeight-1 {
+		case plotHeight - 1:
 			label = fmt.Sprintf("%.4g", lo)
 		}
 		fmt.Fprintf(&out, "%10s |%s\n", label, strings.TrimRight(string(row), " "))

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -63,13 +64,13 @@ func create(ctx context.Context, objects ...client.Object) {
 	}
 }
 
-// condition reads a condition of a job as "status reason: message".
-func condition(ctx context.Context, job *v1alpha1.TrainingJob, kind string) func() string {
+// condition reads a condition of an object as "status reason: message".
+func condition(ctx context.Context, o engine.Owner, kind string) func() string {
 	return func() string {
-		if err := cluster.Get(ctx, client.ObjectKeyFromObject(job), job); err != nil {
+		if err := cluster.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
 			return err.Error()
 		}
-		c := meta.FindStatusCondition(job.Status.Conditions, kind)
+		c := meta.FindStatusCondition(o.GetConditions(), kind)
 		if c == nil {
 			return "absent"
 		}
@@ -77,10 +78,10 @@ func condition(ctx context.Context, job *v1alpha1.TrainingJob, kind string) func
 	}
 }
 
-// expect waits until a condition of a job begins with the given status and reason.
-func expect(ctx context.Context, job *v1alpha1.TrainingJob, kind, want string) {
+// expect waits until a condition of an object begins with the given status and reason.
+func expect(ctx context.Context, o engine.Owner, kind, want string) {
 	GinkgoHelper()
-	Eventually(condition(ctx, job, kind)).Should(HavePrefix(want), "condition %s of %s", kind, job.Name)
+	Eventually(condition(ctx, o, kind)).Should(HavePrefix(want), "condition %s of %s", kind, o.GetName())
 }
 
 // change patches the spec of a job.

@@ -59,7 +59,7 @@ var _ = Describe("a notebook", Label("notebook"), func() {
 			Workspace: &v1alpha1.Workspace{Size: new(resource.MustParse("100Mi"))},
 		}}
 		create(ctx, nb)
-		is(ctx, nb, v1alpha1.ConditionReady, "True Serving")
+		expect(ctx, nb, v1alpha1.ConditionReady, "True Serving")
 
 		By("answering below its prefix, and running code in a kernel")
 		base := fmt.Sprintf("http://lab.%s.svc/notebook/%s/lab/", namespace, namespace)
@@ -75,39 +75,27 @@ var _ = Describe("a notebook", Label("notebook"), func() {
 		before := nb.DeepCopy()
 		nb.Spec.Env = []corev1.EnvVar{{Name: "NEW", Value: "yes"}}
 		Expect(cluster.Patch(ctx, nb, client.MergeFrom(before))).To(Succeed())
-		is(ctx, nb, v1alpha1.ConditionUpToDate, "False ChangesPending: Changes wait for the next start (env)")
+		expect(ctx, nb, v1alpha1.ConditionUpToDate, "False ChangesPending: Changes wait for the next start (env)")
 		Expect(run(ctx, "MILL", "notebook", "restart", "lab", "-n", namespace).code).To(BeZero())
 		Eventually(func() bool {
 			now := &corev1.Pod{}
 			return cluster.Get(ctx, client.ObjectKeyFromObject(pod), now) == nil && now.UID != pod.UID
 		}).Should(BeTrue())
-		is(ctx, nb, v1alpha1.ConditionUpToDate, "True")
-		is(ctx, nb, v1alpha1.ConditionReady, "True Serving")
+		expect(ctx, nb, v1alpha1.ConditionUpToDate, "True")
+		expect(ctx, nb, v1alpha1.ConditionReady, "True Serving")
 		Expect(inCell(ctx, namespace, base, "import os; print(open('kept.txt').read(), os.environ['NEW'])")).To(Equal("here yes"))
 
 		By("being known to be used, stopped when its life is over, and started again with its files")
-		is(ctx, nb, v1alpha1.ConditionActivityKnown, "True Answered")
+		expect(ctx, nb, v1alpha1.ConditionActivityKnown, "True Answered")
 		before = nb.DeepCopy()
 		metav1.SetMetaDataAnnotation(&nb.ObjectMeta, names.Stopped, time.Now().UTC().Format(time.RFC3339))
 		Expect(cluster.Patch(ctx, nb, client.MergeFrom(before))).To(Succeed())
-		is(ctx, nb, v1alpha1.ConditionReady, "True Stopped")
+		expect(ctx, nb, v1alpha1.ConditionReady, "True Stopped")
 		Expect(run(ctx, "MILL", "notebook", "start", "lab", "-n", namespace).code).To(BeZero())
-		is(ctx, nb, v1alpha1.ConditionReady, "True Serving")
+		expect(ctx, nb, v1alpha1.ConditionReady, "True Serving")
 		Expect(inCell(ctx, namespace, base, "print(open('kept.txt').read())")).To(Equal("here"))
 	}, SpecTimeout(6*time.Minute))
 })
-
-// is waits until a condition of a notebook begins with the given status and reason.
-func is(ctx context.Context, nb *v1alpha1.Notebook, kind, want string) {
-	GinkgoHelper()
-	Eventually(func() string {
-		if err := cluster.Get(ctx, client.ObjectKeyFromObject(nb), nb); err != nil {
-			return err.Error()
-		}
-		c := meta.FindStatusCondition(nb.Status.Conditions, kind)
-		return string(c.Status) + " " + c.Reason + ": " + c.Message
-	}).WithTimeout(2*time.Minute).Should(HavePrefix(want), "condition %s", kind)
-}
 
 // inCell runs code in a kernel of the notebook lab.
 func inCell(ctx context.Context, namespace, base, code string) string {

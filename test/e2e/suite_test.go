@@ -62,8 +62,8 @@ func newNamespace(ctx SpecContext) string {
 // show prints the state of a namespace and the last of the manager's log.
 func show(ctx context.Context, namespace string) {
 	for _, args := range [][]string{
-		{"-n", namespace, "get", "trainingjobs,pods,services", "-o", "wide"},
-		{"-n", namespace, "get", "trainingjobs", "-o", "yaml"},
+		{"-n", namespace, "get", "trainingjobs,experiments,trials,notebooks,jobs,pods,services", "-o", "wide"},
+		{"-n", namespace, "get", "trainingjobs,trials,notebooks", "-o", "yaml"},
 		{"-n", namespace, "get", "events", "--sort-by=.lastTimestamp"},
 		{"-n", "millrace-system", "get", "pods"},
 		{"-n", "millrace-system", "logs", "deployment/millrace-manager", "--tail=40"},
