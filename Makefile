@@ -172,7 +172,7 @@ e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTor
 	export KUBECTL="$$kubectl" MILL="$$PWD/bin/mill" AUDIT_LOG="$$(dirname "$$KUBECONFIG")/logs/manager-requests.log"
 	[[ -f $$AUDIT_LOG ]] || AUDIT_LOG=
 	CGO_ENABLED=0 go build -o bin/ github.com/onsi/ginkgo/v2/ginkgo
-	run() { bin/ginkgo --no-color --procs=$(PROCS) --timeout=25m -v --label-filter="$$1" ./test/e2e; }
+	run() { bin/ginkgo --no-color --procs=$(PROCS) --timeout=40m -v --label-filter="$$1" ./test/e2e; }
 	if [[ -n '$(LABELS)' ]]; then run '$(LABELS)'; exit; fi
 	run '!native'
 	[[ -n '$(local)' ]] || exit 0
