@@ -53,15 +53,31 @@ func Plan(a *v1alpha1.Accelerator, w World, now time.Time) engine.Plan {
 	if !w.Healing.Cordon {
 		return plan
 	}
-	next, _ := candidates(a, w, now)
+	next, over := candidates(a, w, now)
 	for _, s := range next {
 		plan.Patch = append(plan.Patch, s.cordon(a, now))
 	}
-	for _, s := range marked(a, w, now) {
+	ours := marked(a, w, now)
+	for _, s := range ours {
 		step, wait := s.next(w.Healing.AvoidFor, now)
 		plan.Patch, plan.Again = append(plan.Patch, step...), engine.Soonest(plan.Again, wait)
 	}
+	for _, s := range slices.Concat(ours, over) {
+		plan.Again = engine.Soonest(plan.Again, untilForgiven(w.Judged[s.Name], now))
+	}
 	return plan
+}
+
+// untilForgiven is how long until time alone takes some of what jobs hold against a node away. Nobody tells: a job that has ended does
+// not change any more.
+func untilForgiven(held []v1alpha1.JudgedNode, now time.Time) time.Duration {
+	next := time.Duration(0)
+	for _, h := range held {
+		if h.Until != nil && now.Before(h.Until.Time) {
+			next = engine.Soonest(next, h.Until.Sub(now))
+		}
+	}
+	return next
 }
 
 // next is what becomes of a node with a mark, or else how long until time alone may change that.

@@ -73,9 +73,9 @@ func giveDevices(s *state, m framework.Member, p *corev1.Pod) {
 
 // reformed is true for a pod for which there is no node, and that would be another by what its Accelerator means now, as far as a pod can
 // be made at all. None of those that restart with it, or are placed with it, may have a node: what runs is never touched, and a gang is of
-// one make. In a queue the quota is for what was asked for, and Kueue evicts a job that does not start.
+// one make. In a queue of Kueue the quota is for what was asked for, and Kueue evicts a job that does not start.
 func (s *state) reformed(r replica) (string, bool) {
-	if _, waits := unschedulable(r.pod); !waits || r.Role.Accelerator == nil || queueOf(s.job) != "" {
+	if _, waits := unschedulable(r.pod); !waits || r.Role.Accelerator == nil || inKueue(s.job, s.world) {
 		return "", false
 	}
 	a, made := s.asks(r.Role, ""), r.pod.Labels[names.AcceleratorForm]

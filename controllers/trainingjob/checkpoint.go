@@ -64,12 +64,21 @@ func lostSignals(job *v1alpha1.TrainingJob) (objection, bool) {
 			return invalid("spec.roles[%d].template.spec.containers[%d].lifecycle.preStop: spec.runPolicy.checkpoint.stopSignal is sent by a hook "+
 				"there: remove one of the two.", i, main)
 		}
-		if spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace {
-			return invalid("spec.roles[%d].template.spec.shareProcessNamespace: spec.runPolicy.checkpoint.stopSignal is sent to process 1 of the main "+
-				"container, which is then none of its own: remove one of the two.", i)
+		if field, shared := sharedProcesses(spec); shared {
+			return invalid("spec.roles[%d].template.spec.%s: spec.runPolicy.checkpoint.stopSignal is sent to process 1 of the main "+
+				"container, which is then none of its own: remove one of the two.", i, field)
 		}
 	}
 	return objection{}, false
+}
+
+// sharedProcesses is the field by which process 1 of a container is not its own: that of the pod, or the init of the node, which SIGINT
+// may restart.
+func sharedProcesses(spec *corev1.PodSpec) (field string, shared bool) {
+	if spec.HostPID {
+		return "hostPID", true
+	}
+	return "shareProcessNamespace", spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace
 }
 
 // lostCheckpoints: a checkpoint in the container's own file system, or on a volume that is made with the pod, is gone with the pod, and

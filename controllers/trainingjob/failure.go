@@ -50,10 +50,13 @@ func (s *state) spareVictims(all []failure) {
 	for i := range all {
 		f := &all[i]
 		f.lost = f.lost || peerLost(f.cause) && slices.ContainsFunc(losses, func(at time.Time) bool {
-			return at.Sub(s.whenOf(f.cause)).Abs() < burst+s.world.Healing.NotReadyAfter
+			return at.Sub(s.whenOf(f.cause)).Abs() < burst+unnoticed+s.world.Healing.NotReadyAfter
 		})
 	}
 }
+
+// unnoticed is how long a node may be silent before Kubernetes says so: 50 seconds, and what its rounds take.
+const unnoticed = time.Minute
 
 // losses are the times at which replicas were lost by nobody's fault, of a node that fell silent a while after it did.
 func (s *state) losses(all []failure) []time.Time {

@@ -130,7 +130,9 @@ func (l *life) pass() engine.Plan {
 	l.check(plan)
 	l.carryOut(plan)
 	l.regroup(plan)
-	Report(l.job, world, l.now)
+	if !mirrored(l.job, world) {
+		Report(l.job, world, l.now)
+	}
 	if ended(before) && !gocmp.Equal(before.Status.Conditions, l.job.Status.Conditions) {
 		l.t.Fatalf("the end was taken back:\n%s", gocmp.Diff(before.Status.Conditions, l.job.Status.Conditions))
 	}
@@ -314,7 +316,7 @@ func (l *life) checkAtRest() {
 		l.t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
 	}
 	s := look(l.job, l.world(), l.now)
-	if ended(l.job) || s.wait != nil && (s.gang == nil || !s.gang.row.Served(l.served)) {
+	if ended(l.job) || s.parked || s.wait != nil && (s.gang == nil || !s.gang.row.Served(l.served)) {
 		return
 	}
 	for _, r := range s.replicas {

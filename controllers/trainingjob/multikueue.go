@@ -23,6 +23,9 @@ import (
 // dispatched is true for a job that MultiKueue runs in another cluster.
 func dispatched(job *v1alpha1.TrainingJob) bool { return job.Spec.ManagedBy == kueue.MultiKueue }
 
+// sentHere is true for a job that MultiKueue copied from another cluster, and deletes.
+func sentHere(job *v1alpha1.TrainingJob) bool { return job.Labels[kueue.OriginLabel] != "" }
+
 // prebuilt is the Workload that was made for the job by somebody else, and whether there is to be one.
 func prebuilt(job *v1alpha1.TrainingJob) (name string, given bool) {
 	name = job.Labels[kueue.PrebuiltLabel]
@@ -134,7 +137,7 @@ func elsewhere(job *v1alpha1.TrainingJob) string {
 	switch {
 	case dispatched(job):
 		return " It runs in another cluster, which Kueue chooses (spec.managedBy)."
-	case job.Labels[kueue.OriginLabel] != "":
+	case sentHere(job):
 		return " Kueue has sent it to this cluster."
 	}
 	return ""

@@ -152,7 +152,8 @@ func afterwards(job *v1alpha1.TrainingJob, w World, now time.Time) engine.Plan {
 		disbandAll(&plan, w)
 	}
 	ttl := job.Spec.RunPolicy.TTLSecondsAfterFinished
-	if ttl == nil || job.Status.CompletionTime == nil {
+	// A copy that is gone before Kueue has copied its end back counts as lost, and the job as one to run once more: the copy goes with it.
+	if ttl == nil || job.Status.CompletionTime == nil || sentHere(job) {
 		return plan
 	}
 	left := job.Status.CompletionTime.Add(seconds(ttl)).Sub(now)

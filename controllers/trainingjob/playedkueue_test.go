@@ -4,6 +4,7 @@
 package trainingjob
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -43,7 +44,14 @@ func (k *playedKueue) seen() ([]schema.GroupVersionKind, kueue.World) {
 func (k *playedKueue) carryOut(t *testing.T, plan engine.Plan) (wrote bool) {
 	t.Helper()
 	for _, s := range plan.Patch {
-		wrote, k.world.Workload = true, k.patched(t, s)
+		wrote = true
+		if k.world.Workload != nil {
+			k.world.Workload = k.patched(t, s)
+		} else if w := k.patched(t, s); len(w.OwnerReferences) > 0 {
+			k.world.Workload, k.world.Prebuilt = w, nil
+		} else {
+			k.world.Prebuilt = w
+		}
 	}
 	for _, s := range plan.Delete {
 		if w := k.world.Workload; w != nil && s.Object.GetUID() == w.UID {
@@ -69,11 +77,11 @@ func (k *playedKueue) carryOut(t *testing.T, plan engine.Plan) (wrote bool) {
 // patched is the Workload after a patch.
 func (k *playedKueue) patched(t *testing.T, s engine.Step) *kueue.Workload {
 	t.Helper()
-	w := *k.world.Workload
-	w.Annotations = maps.Clone(w.Annotations)
+	w := *cmp.Or(k.world.Workload, k.world.Prebuilt)
+	w.Annotations, w.Labels = maps.Clone(w.Annotations), maps.Clone(w.Labels)
 	if s.Subresource == "status" {
 		w.Status.Conditions = nil
-	} else {
+	} else if k.world.Workload != nil {
 		w.Spec.PodSets = nil
 	}
 	if err := json.Unmarshal(s.Data, &w); err != nil {
@@ -149,7 +157,7 @@ func (k *playedKueue) play(s *story, step []string) {
 		k.world.Workload.Status.ClusterName = new("far")
 		return
 	case "copy":
-		copied(s, step[1])
+		copied(s.job, step[1], s.now)
 		return
 	case "close":
 		k.set(kueue.Finished, yes, "Succeeded", s.now)
@@ -171,15 +179,15 @@ func (k *playedKueue) play(s *story, step []string) {
 }
 
 // copied gives the job the status it has in another cluster.
-func copied(s *story, phase string) {
-	s.job.Status = v1alpha1.TrainingJobStatus{Phase: phase, Ready: "as there"}
+func copied(job *v1alpha1.TrainingJob, phase string, now time.Time) {
+	job.Status = v1alpha1.TrainingJobStatus{Phase: phase, Ready: "as there"}
 	ending := condition(v1alpha1.ConditionSucceeded, unknown, v1alpha1.ReasonInProgress, "copied")
 	switch phase {
 	case v1alpha1.PhaseRunning:
-		s.job.Status.StartTime = new(metav1.NewTime(s.now))
+		job.Status.StartTime = new(metav1.NewTime(now))
 	case v1alpha1.PhaseSucceeded:
-		s.job.Status.CompletionTime = new(metav1.NewTime(s.now))
+		job.Status.CompletionTime = new(metav1.NewTime(now))
 		ending = condition(v1alpha1.ConditionSucceeded, yes, v1alpha1.ReasonTrainingSucceeded, "copied")
 	}
-	set(s.job, ending)
+	set(job, ending)
 }

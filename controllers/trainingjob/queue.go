@@ -50,14 +50,15 @@ func started(job *v1alpha1.TrainingJob, w World) bool {
 	return job.Status.StartTime != nil || len(w.Pods) > 0
 }
 
-// inKueue is true for a job whose queue is Kueue's: any but one that names a scheduler with queues of its own. What the cluster serves
+// inKueue is true for a job whose queue is Kueue's: any that has to do with Kueue otherwise, or names no scheduler with queues of its own. What the cluster serves
 // has no say in it: an API that comes or goes, or cannot be asked for a moment, must not hand a job from one queue to the other.
 func inKueue(job *v1alpha1.TrainingJob, w World) bool {
 	prior := job.Status.Queue
+	_, given := prebuilt(job)
 	switch {
 	case queueOf(job) == "":
 		return false
-	case dispatched(job) || w.Queue.Workload != nil || prior != nil && (prior.Workload != "" || prior.State != v1alpha1.QueueUnavailable):
+	case dispatched(job) || given || w.Queue.Workload != nil || prior != nil && (prior.Workload != "" || prior.State != v1alpha1.QueueUnavailable):
 		return true
 	case started(job, w):
 		return prior != nil
@@ -189,11 +190,12 @@ func (s *state) admit(plan *engine.Plan) {
 	plan.Patch = append(plan.Patch, statusOfWorkload(w, w.Started(s.now)))
 }
 
-// leave frees the quota of a job that has ended, when none of its pods holds any more of it.
+// leave frees the quota of a job that has ended, when none of its pods holds any more of it. That of one that ran in another cluster is
+// Kueue's to free, unless the cluster is lost: Kueue takes the job for unfinished then.
 func leave(plan *engine.Plan, job *v1alpha1.TrainingJob, w World, now time.Time) {
 	holds := func(p corev1.Pod) bool { return !finished(&p) }
 	workload := w.Queue.Workload
-	if workload == nil || dispatched(job) || workload.Is(kueue.Finished) || workload.DeletionTimestamp != nil || slices.ContainsFunc(w.Pods, holds) {
+	if workload == nil || dispatched(job) && !workload.Is(kueue.Evicted) || workload.Is(kueue.Finished) || workload.DeletionTimestamp != nil || slices.ContainsFunc(w.Pods, holds) {
 		return
 	}
 	for _, c := range job.Status.Conditions {

@@ -107,6 +107,8 @@ type replica struct {
 	vanished bool
 	// done is true when the status says that the member has succeeded, whatever became of its pod.
 	done bool
+	// halted is true for a member that is not to have a pod now.
+	halted bool
 }
 
 // look puts pods and members together. The job's framework is known.
@@ -142,7 +144,7 @@ func survey(job *v1alpha1.TrainingJob, w World, now time.Time, parked bool) *sta
 	done := successes(job)
 	for _, m := range layout.Members() {
 		name := m.Name()
-		r := replica{Member: m, pod: pods[name], unit: unitOf(m), attempt: s.attempts(m), done: done[m.Role.Name].has(m.Index)}
+		r := replica{Member: m, pod: pods[name], unit: unitOf(m), attempt: s.attempts(m), done: done[m.Role.Name].has(m.Index), halted: s.halted()}
 		if r.pod != nil {
 			r.of = attemptOf(r.pod)
 			delete(pods, name)
@@ -224,11 +226,16 @@ func (r replica) deleted() bool {
 
 // succeeded: the main container has ended well. Others, such as a mesh's proxy, may go on for ever.
 func (r replica) succeeded() bool {
-	if r.done {
-		return true
+	if r.done || r.stopped() {
+		return r.done
 	}
 	end := r.end()
 	return r.pod != nil && !r.superseded() && (r.pod.Status.Phase == corev1.PodSucceeded || end != nil && end.ExitCode == 0)
+}
+
+// stopped is true for a pod that is told to end: a program that does so well, as the stop signal asks of it, has not done its work.
+func (r replica) stopped() bool {
+	return r.pod != nil && terminating(r.pod) && (r.halted || hasCondition(r.pod, corev1.DisruptionTarget))
 }
 
 // failed: the pod has failed, or its main container has and nobody starts it again.
