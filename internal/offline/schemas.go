@@ -109,17 +109,19 @@ func (s Schemas) Unknown(kind schema.GroupVersionKind) (string, bool) {
 	if s.Has(kind) {
 		return "", false
 	}
-	var known []string
+	known := map[schema.GroupVersion][]string{}
 	for defined := range s.kinds {
-		if defined.Group == kind.Group {
-			known = append(known, fmt.Sprintf("%s in %s", defined.Kind, defined.GroupVersion()))
+		if version := defined.GroupVersion(); version.Group == kind.Group {
+			known[version] = append(known[version], defined.Kind)
 		}
 	}
-	if len(known) == 0 {
-		return "", false
+	var there []string
+	for version, kinds := range known {
+		slices.Sort(kinds)
+		there = append(there, fmt.Sprintf("%s in %s", strings.Join(kinds, ", "), version))
 	}
-	slices.Sort(known)
-	return fmt.Sprintf("no matches for kind %q in version %q; there is %s", kind.Kind, kind.GroupVersion(), strings.Join(known, ", ")), true
+	slices.Sort(there)
+	return fmt.Sprintf("no matches for kind %q in version %q; there is %s", kind.Kind, kind.GroupVersion(), strings.Join(there, "; ")), len(there) > 0
 }
 
 // Kinds lists what is defined.
