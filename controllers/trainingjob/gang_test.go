@@ -43,7 +43,7 @@ func (c gangCase) world(job *v1alpha1.TrainingJob) World {
 	}
 	for _, g := range c.Groups {
 		row, _ := gang.Find(g.Of)
-		o := unstructured.Unstructured{Object: map[string]any{"spec": g.Spec, "status": g.Status}}
+		o := unstructured.Unstructured{Object: map[string]any{"spec": integers(g.Spec), "status": g.Status}}
 		o.SetGroupVersionKind(row.Kind)
 		o.SetName(g.Name)
 		o.SetNamespace(job.Namespace)
