@@ -141,10 +141,12 @@ func theirs(names []string) string {
 	return " What it cordoned before stays so until somebody uncordons it: " + listed(names) + "."
 }
 
+// each names nodes, and what is wrong with them without the words of a monitor, which may change all the time.
 func each(all []suspect) []string {
 	var found []string
 	for _, s := range all {
-		found = append(found, fmt.Sprintf("%s (%s)", s.Name, s.Evidence))
+		evidence, _, _ := strings.Cut(s.Evidence, ": ")
+		found = append(found, fmt.Sprintf("%s (%s)", s.Name, evidence))
 	}
 	return found
 }

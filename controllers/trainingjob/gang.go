@@ -42,7 +42,6 @@ func (s *state) muster() *squad {
 	if inKueue(s.job, s.world) {
 		q.Queue, q.Topology = "", nil // they are Kueue's
 	}
-	q.Level = q.row.Locate(q.Topology, s.world.Fabrics)
 	if q.row.Name == v1alpha1.GangGuard {
 		s.follow(q)
 	}
@@ -51,6 +50,7 @@ func (s *state) muster() *squad {
 			q.group = o
 		}
 	}
+	q.Level = q.row.Locate(q.Topology, q.group, s.world.Fabrics)
 	return q
 }
 

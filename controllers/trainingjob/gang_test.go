@@ -4,9 +4,15 @@
 package trainingjob
 
 import (
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/gang"
@@ -43,7 +49,7 @@ func (c gangCase) world(job *v1alpha1.TrainingJob) World {
 	}
 	for _, g := range c.Groups {
 		row, _ := gang.Find(g.Of)
-		o := unstructured.Unstructured{Object: map[string]any{"spec": g.Spec, "status": g.Status}}
+		o := unstructured.Unstructured{Object: map[string]any{"spec": integers(g.Spec), "status": g.Status}}
 		o.SetGroupVersionKind(row.Kind)
 		o.SetName(g.Name)
 		o.SetNamespace(job.Namespace)
@@ -72,4 +78,28 @@ func integers(value any) any {
 		return int64(v)
 	}
 	return value
+}
+
+func TestConnectionsOfNodesWakeJobsThatAskForThem(t *testing.T) {
+	near := &v1alpha1.Topology{Key: "rack", Mode: v1alpha1.TopologyRequired}
+	jobs := map[string]*v1alpha1.Scheduling{
+		"plain": nil, "queued": {Queue: "team-a"}, "gang": {Gang: &v1alpha1.Gang{}}, "by-affinity": {Topology: near},
+		"near": {Gang: &v1alpha1.Gang{}, Topology: near}, "over": {Gang: &v1alpha1.Gang{}, Topology: near},
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme)
+	for name, scheduling := range jobs {
+		job := &v1alpha1.TrainingJob{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.TrainingJobSpec{Scheduling: scheduling}}
+		if name == "over" {
+			set(job, condition(v1alpha1.ConditionSucceeded, yes, v1alpha1.ReasonTrainingSucceeded, "It has."))
+		}
+		c.WithObjects(job)
+	}
+	want := []reconcile.Request{{NamespacedName: client.ObjectKey{Name: "near"}}}
+	if diff := gocmp.Diff(want, unfinished(t.Context(), c.Build(), gathering)); diff != "" {
+		t.Errorf("who is woken (-want +got):\n%s", diff)
+	}
 }

@@ -9,6 +9,7 @@ import (
 
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,11 +26,11 @@ import (
 var Optional = append(append(gang.Kinds(), gang.Fabrics()...), deviceTaintRule, kueue.WorkloadKind, kueue.FlavorKind, kueue.PriorityKind)
 
 // shared are those of them that no job owns: they wake every job that may wait for them.
-var shared = append(gang.Fabrics(), kueue.FlavorKind, kueue.PriorityKind)
+var shared = []schema.GroupVersionKind{kueue.FlavorKind, kueue.PriorityKind}
 
 // watchOptional wakes jobs by optional kinds, and by the classes that give priority in a queue.
 func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Optional) *builder.Builder {
-	wakeAll := func(ctx context.Context) []reconcile.Request { return unfinished(ctx, mgr.GetClient()) }
+	wakeAll := func(ctx context.Context) []reconcile.Request { return unfinished(ctx, mgr.GetClient(), scheduled) }
 	all := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request { return wakeAll(ctx) })
 	owner := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &v1alpha1.TrainingJob{}, handler.OnlyControllerOwner())
 	for _, kind := range Optional {
@@ -37,6 +38,10 @@ func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Option
 		switch {
 		case slices.Contains(shared, kind):
 			by = all
+		case slices.Contains(gang.Fabrics(), kind):
+			by = handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
+				return unfinished(ctx, mgr.GetClient(), gathering)
+			})
 		case kind == kueue.WorkloadKind:
 			by = handler.EnqueueRequestsFromMapFunc(jobsOfWorkload(mgr.GetClient()))
 		}
@@ -45,15 +50,22 @@ func watchOptional(b *builder.Builder, mgr ctrl.Manager, optional *engine.Option
 	return b.Watches(&schedulingv1.PriorityClass{}, all)
 }
 
-// unfinished are the jobs that may wait for something that is shared.
-func unfinished(ctx context.Context, c client.Reader) []reconcile.Request {
+func scheduled(job *v1alpha1.TrainingJob) bool { return job.Spec.Scheduling != nil }
+
+// gathering is true for a job of which it matters how nodes are connected. Schedulers that know it write it down each time a node changes.
+func gathering(job *v1alpha1.TrainingJob) bool {
+	return scheduled(job) && job.Spec.Scheduling.Topology != nil && job.Spec.Scheduling.Gang != nil
+}
+
+// unfinished are the jobs of a sort that may wait for something that is shared.
+func unfinished(ctx context.Context, c client.Reader, which func(*v1alpha1.TrainingJob) bool) []reconcile.Request {
 	var jobs v1alpha1.TrainingJobList
 	if err := c.List(ctx, &jobs, client.UnsafeDisableDeepCopy); err != nil {
 		return nil // the cache is not there yet, or no more: every job is looked at when it is
 	}
 	var requests []reconcile.Request
 	for i := range jobs.Items {
-		if job := &jobs.Items[i]; job.Spec.Scheduling != nil && !ended(job) {
+		if job := &jobs.Items[i]; which(job) && !ended(job) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(job)})
 		}
 	}

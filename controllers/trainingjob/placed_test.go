@@ -358,7 +358,7 @@ func TestATopologyThatTheSchedulerKnowsIsAskedOfIt(t *testing.T) {
 			b.passes(wrote)
 			group := b.group(row, b.job("digits").Status.Gang.Group)
 			wanted, _ := gangOf(look(b.job("digits"), World{Served: []schema.GroupVersionKind{row.Kind}}, b.clock.Now()).layout)
-			wanted.Level = row.Locate(wanted.Topology, []unstructured.Unstructured{*fabric})
+			wanted.Level = row.Locate(wanted.Topology, nil, []unstructured.Unstructured{*fabric})
 			kept(t, row.Group(wanted).Object["spec"], group.Object["spec"], "spec")
 			admit(b, row, group.GetName(), wrote)
 			for _, p := range b.pods() {

@@ -94,6 +94,8 @@ type Row struct {
 	Fabric schema.GroupVersionKind
 	// Finds finds a node label in such an object.
 	Finds func(fabric *unstructured.Unstructured, label string) (Level, bool)
+	// Level is what the object itself asks for; nil where it asks for none.
+	Level func(group *unstructured.Unstructured) *Level
 	// Gathers is true for a gang whose topology the object itself asks for. Others are asked for by the affinity of pods.
 	Gathers func(Gang) bool
 }
@@ -222,10 +224,14 @@ func (r Row) Says(group *unstructured.Unstructured) string {
 // Near is true when the object asks for the gang's topology itself.
 func (r Row) Near(g Gang) bool { return g.Topology != nil && r.Gathers != nil && r.Gathers(g) }
 
-// Locate finds the label of a topology among the objects by which the back end knows how nodes are connected, nil if it does not know it.
-func (r Row) Locate(t *v1alpha1.Topology, fabrics []unstructured.Unstructured) *Level {
+// Locate finds the label of a topology among the objects by which the back end knows how nodes are connected, nil if it does not know it. A group
+// that is there keeps what it asks for, whatever becomes of those: it is written once, and a back end may have dropped the field.
+func (r Row) Locate(t *v1alpha1.Topology, group *unstructured.Unstructured, fabrics []unstructured.Unstructured) *Level {
 	if t == nil || r.Finds == nil {
 		return nil
+	}
+	if group != nil {
+		return r.Level(group)
 	}
 	for i := range fabrics {
 		if fabrics[i].GroupVersionKind() != r.Fabric {
@@ -239,6 +245,13 @@ func (r Row) Locate(t *v1alpha1.Topology, fabrics []unstructured.Unstructured) *
 }
 
 func located(g Gang) bool { return g.Level != nil }
+
+func levelIf(found bool, level Level) *Level {
+	if !found {
+		return nil
+	}
+	return &level
+}
 
 // set puts a value that is not empty into a spec.
 func set(spec map[string]any, key, value string) {

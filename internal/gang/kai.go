@@ -53,8 +53,12 @@ var kai = Row{
 			p.Labels[kaiSubgroup] = names.Lower(g.part(role))
 		}
 	},
-	Fabric:  schema.GroupVersionKind{Group: "kai.scheduler", Version: "v1alpha1", Kind: "Topology"},
-	Finds:   kaiFinds,
+	Fabric: schema.GroupVersionKind{Group: "kai.scheduler", Version: "v1alpha1", Kind: "Topology"},
+	Finds:  kaiFinds,
+	Level: func(group *unstructured.Unstructured) *Level {
+		name, found, _ := unstructured.NestedString(group.Object, "spec", "topologyConstraint", "topology")
+		return levelIf(found, Level{Fabric: name})
+	},
 	Gathers: located,
 	Short: func(group *unstructured.Unstructured) string {
 		return conditionMessage(group, "schedulingConditions", "UnschedulableOnNodePool", corev1.ConditionTrue)

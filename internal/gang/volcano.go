@@ -64,8 +64,12 @@ var volcano = Row{
 	Short: func(group *unstructured.Unstructured) string {
 		return conditionMessage(group, "conditions", "Unschedulable", corev1.ConditionTrue)
 	},
-	Fabric:  schema.GroupVersionKind{Group: "topology.volcano.sh", Version: "v1alpha1", Kind: "HyperNode"},
-	Finds:   volcanoFinds,
+	Fabric: schema.GroupVersionKind{Group: "topology.volcano.sh", Version: "v1alpha1", Kind: "HyperNode"},
+	Finds:  volcanoFinds,
+	Level: func(group *unstructured.Unstructured) *Level {
+		tier, found, _ := unstructured.NestedInt64(group.Object, "spec", "networkTopology", "highestTierAllowed")
+		return levelIf(found, Level{Tier: tier})
+	},
 	Gathers: located,
 }
 

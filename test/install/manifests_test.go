@@ -265,3 +265,34 @@ func TestComponentCordonLetsTheManagerPatchNodes(t *testing.T) {
 		t.Errorf("the binding is to %s (-the manager's +got):\n%s", whom.RoleRef.Name, diff)
 	}
 }
+
+// Kueue reads jobs and copies their status on the hub, and makes and deletes them elsewhere, and has no more.
+func TestComponentMultiKueueLetsKueueSendJobs(t *testing.T) {
+	text, err := os.ReadFile("../../config/components/multikueue/role.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := func(resource string, verbs ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{"millrace.dev"}, Resources: []string{resource}, Verbs: verbs}
+	}
+	want := map[string][]rbacv1.PolicyRule{
+		"kueue-controller-manager": {on("trainingjobs", "get", "list", "watch"), on("trainingjobs/status", "patch")},
+		"multikueue-sa":            {on("trainingjobs", "get", "list", "watch", "create", "delete")},
+	}
+	got := map[string][]rbacv1.PolicyRule{}
+	documents := strings.Split(string(text), "---\n")
+	for i := 0; i+1 < len(documents); i += 2 {
+		var may rbacv1.ClusterRole
+		var whom rbacv1.ClusterRoleBinding
+		if err := errors.Join(yaml.Unmarshal([]byte(documents[i]), &may), yaml.Unmarshal([]byte(documents[i+1]), &whom)); err != nil {
+			t.Fatal(err)
+		}
+		if len(whom.Subjects) != 1 || whom.RoleRef.Name != may.Name || whom.Subjects[0].Namespace != "kueue-system" {
+			t.Fatalf("%s is bound to %s of %v", whom.Name, whom.RoleRef.Name, whom.Subjects)
+		}
+		got[whom.Subjects[0].Name] = may.Rules
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rules by service account (-want +got):\n%s", diff)
+	}
+}
