@@ -19,6 +19,7 @@ import (
 
 	"github.com/millrace-ml/millrace/internal/cli"
 	"github.com/millrace-ml/millrace/internal/convert"
+	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/offline"
 )
@@ -140,8 +141,9 @@ func planned(t *testing.T, o original, c contract, object map[string]any) expect
 	return got
 }
 
-// awake lets a job run now and here: one that is suspended, or another controller's, has no pods.
+// awake lets a job run now and here: one that is suspended, waits in a queue of Kueue or is another controller's has no pods.
 func awake(object map[string]any) {
+	unstructured.RemoveNestedField(object, "metadata", "labels", kueue.QueueLabel)
 	for _, field := range []string{"suspend", "managedBy"} {
 		unstructured.RemoveNestedField(object, "spec", "runPolicy", field)
 	}
