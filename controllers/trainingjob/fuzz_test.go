@@ -19,6 +19,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -276,7 +277,7 @@ func (l *life) happenTo(p *corev1.Pod) {
 // FuzzPlan plays lives: whatever happens to the pods, no decision is wrong in itself, and once nothing happens any more
 // nothing more is planned.
 func FuzzPlan(f *testing.F) {
-	for seed := range 40 {
+	for seed := range 120 {
 		bytes := make([]byte, 200)
 		state := uint32(seed + 1)
 		for i := range bytes {
@@ -314,6 +315,9 @@ func (l *life) checkAtRest() {
 	}
 	if charged > l.failures {
 		l.t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
+	}
+	if w := l.queued(); w != nil && w.Is(kueue.QuotaReserved) && w.Is(kueue.Evicted) && !ended(l.job) {
+		l.t.Fatal("at rest an evicted job holds its quota")
 	}
 	s := look(l.job, l.world(), l.now)
 	if ended(l.job) || s.parked || s.wait != nil && (s.gang == nil || !s.gang.row.Served(l.served)) {
