@@ -19,7 +19,6 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
-	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
@@ -316,9 +315,7 @@ func (l *life) checkAtRest() {
 	if charged > l.failures {
 		l.t.Fatalf("%d restarts were charged for %d failures", charged, l.failures)
 	}
-	if w := l.queued(); w != nil && w.Is(kueue.QuotaReserved) && w.Is(kueue.Evicted) && !ended(l.job) {
-		l.t.Fatal("at rest an evicted job holds its quota")
-	}
+	l.checkQueueAtRest()
 	s := look(l.job, l.world(), l.now)
 	if ended(l.job) || s.parked || s.wait != nil && (s.gang == nil || !s.gang.row.Served(l.served)) {
 		return

@@ -116,6 +116,14 @@ func (l *life) checkQueue(plan engine.Plan) {
 	}
 }
 
+// checkQueueAtRest: nobody else can have the quota of a job that was evicted and keeps it.
+func (l *life) checkQueueAtRest() {
+	l.t.Helper()
+	if w := l.queued(); w != nil && w.Is(kueue.QuotaReserved) && w.Is(kueue.Evicted) && !ended(l.job) {
+		l.t.Fatal("at rest an evicted job holds its quota")
+	}
+}
+
 // queued is the job's Workload, if it has one.
 func (l *life) queued() *kueue.Workload {
 	if l.queue == nil {
