@@ -106,7 +106,11 @@ var _ = Describe("a training", Serial, func() {
 		job.Spec.RunPolicy.CleanPods = v1alpha1.CleanNone
 		create(ctx, job)
 		expect(ctx, job, v1alpha1.ConditionSucceeded, "True TrainingSucceeded")
-		log := run(ctx, "KUBECTL", "-n", job.Namespace, "logs", "env-worker-1")
+		var log said
+		Eventually(func() string { // the Master's end is the job's, and a Worker may still be looking for it
+			log = run(ctx, "KUBECTL", "-n", job.Namespace, "logs", "env-worker-1")
+			return log.out
+		}).Should(ContainSubstring("WORLD_SIZE="))
 		host := "env-master-0.env." + job.Namespace + ".svc"
 		_, env, _ := strings.Cut(log.out, "\n")
 		Expect(log.out).To(ContainSubstring(pods(ctx, job)["env-master-0"].Status.PodIP + " "))
