@@ -31,7 +31,9 @@ func startManager(t *testing.T, dir string, kubeconfig []byte) *process {
 		t.Fatalf("building the manager: %v\n%s", err, said)
 	}
 	write(t, filepath.Join(dir, "kubeconfig"), string(kubeconfig))
-	write(t, filepath.Join(dir, "config.yaml"), `{leaderElection: {enabled: false}, metrics: {bindAddress: ""}, health: {bindAddress: ""}}`)
+	write(t, filepath.Join(dir, "config.yaml"), fmt.Sprintf(
+		`{leaderElection: {enabled: false}, metrics: {bindAddress: ""}, health: {bindAddress: ""}, server: {bindAddress: ""}, store: {dsn: "sqlite:%s"}}`,
+		filepath.Join(dir, "metrics.db")))
 	cmd := exec.Command(program, "--config", filepath.Join(dir, "config.yaml"))
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "kubeconfig"), "GOMEMLIMIT=460MiB", "GOGC=50")
 	return run(t, cmd, filepath.Join(dir, "manager.log"))
