@@ -53,7 +53,9 @@ func TestExperiments(t *testing.T) {
 
 	end := b.settle(3)
 	already, cpu, began := jobs.count(), b.manager.cpu(), time.Now()
-	b.parallel(searches, func(ctx context.Context, i int) error { return b.admin.Create(ctx, experimentOf(ns, fmt.Sprintf("many-%d", i), each)) })
+	b.parallel(searches, func(ctx context.Context, i int) error {
+		return b.admin.Create(ctx, experimentOf(ns, fmt.Sprintf("many-%d", i), each))
+	})
 	b.until(func() bool { return jobs.count() == already+searches*each })
 	took := time.Since(began)
 	cpu = b.manager.cpu() - cpu
