@@ -58,12 +58,7 @@ func sparkline(curve []float64) string {
 	}
 	var out strings.Builder
 	for i, row := range rows {
-		label := ""
-		if i == 0 {
-			label = fmt.Sprintf("%.4g", hi)
-		} else if i == plotHeight-1 {
-			label = fmt.Sprintf("%.4g", lo)
-		}
+		label := map[int]string{0: fmt.Sprintf("%.4g", hi), plotHeight - 1: fmt.Sprintf("%.4g", lo)}[i]
 		fmt.Fprintf(&out, "%10s |%s\n", label, strings.TrimRight(string(row), " "))
 	}
 	return out.String()
