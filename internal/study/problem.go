@@ -59,7 +59,7 @@ func ProblemOf(s v1alpha1.Search, namespace, name string) (suggest.Problem, []su
 
 func seedOf(seed *int64, namespace, name string) uint64 {
 	if seed != nil {
-		return uint64(*seed) //nolint:gosec // the schema keeps it from being negative
+		return uint64(*seed)
 	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(namespace + "/" + name))

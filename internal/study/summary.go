@@ -28,7 +28,7 @@ func (s Study) Counts() v1alpha1.TrialCounts {
 		n[r.Phase]++
 	}
 	return v1alpha1.TrialCounts{
-		Created: int32(len(s.Records)), //nolint:gosec // spec.maxTrials bounds it
+		Created: int32(len(s.Records)),
 		Pending: new(n[v1alpha1.PhasePending] + n[""]), Running: new(n[v1alpha1.PhaseRunning]), Succeeded: new(n[v1alpha1.PhaseSucceeded]),
 		EarlyStopped: n[v1alpha1.PhaseEarlyStopped], Failed: new(n[v1alpha1.PhaseFailed] + n[v1alpha1.PhaseRejected]),
 		MetricsUnavailable: n[v1alpha1.PhaseMetricsUnavailable], Killed: n[v1alpha1.PhaseKilled],
