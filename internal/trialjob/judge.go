@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -49,7 +50,13 @@ func keysOf(m map[string]any) iter.Seq[string] { return maps.Keys(m) }
 // Check says what is wrong with the conditions of a template for a kind of jobs.
 func Check(template v1alpha1.TrialTemplate) error {
 	for path, c := range map[string]*v1alpha1.JobCondition{"success": template.Success, "failure": template.Failure} {
-		if c == nil || c.CEL == "" {
+		if c == nil {
+			continue
+		}
+		if c.GJSON != "" && !bounded(c.GJSON) {
+			return fmt.Errorf("trialTemplate.%s.gjson: %s", path, unbounded)
+		}
+		if c.CEL == "" {
 			continue
 		}
 		if _, err := compile(c.CEL); err != nil {
@@ -152,8 +159,21 @@ func byCEL(expression string, job *unstructured.Unstructured) (Verdict, bool) {
 	return Verdict{}, yes
 }
 
+// unbounded is what is wrong with a path whose answer could be of any size.
+const unbounded = "a path has no modifier but @this, and no list of several paths as in [a,b] or {a,b}: use cel"
+
+// bounded is true of a path whose answer is no larger than the object. Lists of paths, and modifiers that quote, double what they are
+// given: a hundred of them in a row would take all of the manager's memory.
+func bounded(path string) bool {
+	lists := strings.ContainsAny(path, "[{") && strings.Contains(path, ",")
+	return !lists && !strings.Contains(strings.ReplaceAll(path, "@this", ""), "@")
+}
+
 // byGJSON is true when the path finds something, as in Katib; a condition that it finds tells the reason.
 func byGJSON(path string, job *unstructured.Unstructured) (Verdict, bool) {
+	if !bounded(path) {
+		return Verdict{Wrong: unbounded}, false
+	}
 	content, err := json.Marshal(job.Object)
 	if err != nil {
 		return Verdict{Wrong: err.Error()}, false

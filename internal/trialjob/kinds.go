@@ -105,10 +105,10 @@ func Find(kind schema.GroupVersionKind) (Row, bool) {
 // control are the groups whose objects run the cluster, or Millrace itself. No trial makes one, whatever any role allows; nor does
 // one of a kind that the manager may make for other reasons.
 var control = []string{
-	"", "rbac.authorization.k8s.io", "authorization.k8s.io", "authentication.k8s.io", "admissionregistration.k8s.io",
+	"", "apps", "rbac.authorization.k8s.io", "authorization.k8s.io", "authentication.k8s.io", "admissionregistration.k8s.io",
 	"apiextensions.k8s.io", "apiregistration.k8s.io", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io",
 	"flowcontrol.apiserver.k8s.io", "internal.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy", "resource.k8s.io",
-	"scheduling.k8s.io", "scheduling.run.ai", "scheduling.volcano.sh", "scheduling.x-k8s.io", "storage.k8s.io", "storagemigration.k8s.io",
+	"scheduling.k8s.io", "scheduling.run.ai", "scheduling.volcano.sh", "scheduling.x-k8s.io", "storage.k8s.io", "snapshot.storage.k8s.io", "storagemigration.k8s.io",
 	"kueue.x-k8s.io", "gateway.networking.k8s.io", "networking.istio.io", "security.istio.io", "cert-manager.io",
 }
 
