@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"sync"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/ext"
@@ -119,8 +120,13 @@ func linearOf(c v1alpha1.LinearConstraint) suggest.Linear {
 // costLimit bounds the work of one look at an expression: a search looks thousands of times.
 const costLimit = 10_000
 
+// environment is made once: making it takes longer than to compile an expression, and a search is looked at with each end of a trial.
+var environment = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(cel.Variable("params", cel.MapType(cel.StringType, cel.DynType)), ext.Math(), ext.Strings(), cel.CrossTypeNumericComparisons(true))
+})
+
 func compile(expression string) (cel.Program, error) {
-	env, err := cel.NewEnv(cel.Variable("params", cel.MapType(cel.StringType, cel.DynType)), ext.Math(), ext.Strings(), cel.CrossTypeNumericComparisons(true))
+	env, err := environment()
 	if err != nil {
 		return nil, fmt.Errorf("preparing CEL: %w", err)
 	}

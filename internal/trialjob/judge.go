@@ -9,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -127,8 +128,13 @@ func first(signs []sign, job map[string]any) (Verdict, bool) {
 	return Verdict{}, false
 }
 
+// environment is made once: making it takes longer than to compile a condition.
+var environment = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(cel.Variable("job", cel.DynType), ext.Strings(), cel.CrossTypeNumericComparisons(true))
+})
+
 func compile(expression string) (cel.Program, error) {
-	env, err := cel.NewEnv(cel.Variable("job", cel.DynType), ext.Strings(), cel.CrossTypeNumericComparisons(true))
+	env, err := environment()
 	if err != nil {
 		return nil, fmt.Errorf("preparing CEL: %w", err)
 	}
