@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
-	"sync"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/ext"
@@ -121,23 +120,22 @@ func linearOf(c v1alpha1.LinearConstraint) suggest.Linear {
 const costLimit = 10_000
 
 // environment is made once: making it takes longer than to compile an expression, and a search is looked at with each end of a trial.
-var environment = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(cel.Variable("params", cel.MapType(cel.StringType, cel.DynType)), ext.Math(), ext.Strings(), cel.CrossTypeNumericComparisons(true))
-})
+var environment, errEnvironment = cel.NewEnv(
+	cel.Variable("params", cel.MapType(cel.StringType, cel.DynType)), ext.Math(), ext.Strings(), cel.CrossTypeNumericComparisons(true),
+)
 
 func compile(expression string) (cel.Program, error) {
-	env, err := environment()
-	if err != nil {
-		return nil, fmt.Errorf("preparing CEL: %w", err)
+	if errEnvironment != nil {
+		return nil, fmt.Errorf("preparing CEL: %w", errEnvironment)
 	}
-	ast, issues := env.Compile(expression)
+	ast, issues := environment.Compile(expression)
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
 	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
 		return nil, fmt.Errorf("it is a %s, and must be true or false", ast.OutputType())
 	}
-	return env.Program(ast, cel.CostLimit(costLimit))
+	return environment.Program(ast, cel.CostLimit(costLimit))
 }
 
 // allows is true of assignments of which every expression is. One over a parameter that is not active is not, unless it asks for it

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"maps"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -129,23 +128,22 @@ func first(signs []sign, job map[string]any) (Verdict, bool) {
 }
 
 // environment is made once: making it takes longer than to compile a condition.
-var environment = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(cel.Variable("job", cel.DynType), ext.Strings(), cel.CrossTypeNumericComparisons(true))
-})
+var environment, errEnvironment = cel.NewEnv(
+	cel.Variable("job", cel.DynType), ext.Strings(), cel.CrossTypeNumericComparisons(true),
+)
 
 func compile(expression string) (cel.Program, error) {
-	env, err := environment()
-	if err != nil {
-		return nil, fmt.Errorf("preparing CEL: %w", err)
+	if errEnvironment != nil {
+		return nil, fmt.Errorf("preparing CEL: %w", errEnvironment)
 	}
-	ast, issues := env.Compile(expression)
+	ast, issues := environment.Compile(expression)
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
 	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
 		return nil, fmt.Errorf("it is a %s, and must be true or false", ast.OutputType())
 	}
-	return env.Program(ast, cel.CostLimit(costLimit))
+	return environment.Program(ast, cel.CostLimit(costLimit))
 }
 
 // byCEL is true when the expression is. One over a field that is not there is false: a status is empty at first.
