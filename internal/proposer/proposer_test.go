@@ -39,7 +39,10 @@ func newDesk(t *testing.T, workers int) desk {
 	t.Cleanup(func() {
 		stop()
 		select {
-		case <-ended:
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
 		case <-time.After(10 * time.Second):
 			t.Error("the pool does not end")
 		}

@@ -127,7 +127,7 @@ func first(signs []sign, job map[string]any) (Verdict, bool) {
 	return Verdict{}, false
 }
 
-// environment is made once: making it takes longer than to compile a condition.
+// environment is made once: a new one for each look at a condition made the look four times as long.
 var environment, errEnvironment = cel.NewEnv(
 	cel.Variable("job", cel.DynType), ext.Strings(), cel.CrossTypeNumericComparisons(true),
 )

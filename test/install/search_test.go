@@ -112,8 +112,10 @@ func TestExperimentStates(t *testing.T) {
 		}), "Failed", "Degraded"},
 		"without its template": {newExperiment(t, same, experiment.World{Missing: "there is no ConfigMap"}), "Failed", "Degraded"},
 		"suspended":            {newExperiment(t, func(e *v1alpha1.Experiment) { e.Spec.Suspend = new(true) }, experiment.World{}), "Current", "Suspended"},
-		"changed since": {newExperiment(t, func(e *v1alpha1.Experiment) { e.Status.ObservedGeneration, e.Generation = 1, 2 }),
-			"InProgress", "Progressing"},
+		"changed since": {
+			newExperiment(t, func(e *v1alpha1.Experiment) { e.Status.ObservedGeneration, e.Generation = 1, 2 }),
+			"InProgress", "Progressing",
+		},
 	} {
 		t.Run(name, func(t *testing.T) { r.check(t, experiment.Name) })
 	}
