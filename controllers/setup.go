@@ -112,7 +112,7 @@ var kinds = []func(ctrl.Manager, engine.Deps, Options) error{
 			return err
 		}
 		server := trialjob.Server{Namespace: o.Metrics.Namespace, Launcher: o.Metrics.Launcher}
-		outside := trial.Outside{Jobs: jobs, Server: server, News: []source.Source{jobs.Source()}}
+		outside := trial.Outside{Jobs: jobs, Live: deps.Live, Server: server, News: []source.Source{jobs.Source()}}
 		if o.Metrics.Publisher != nil {
 			outside.Publish = o.Metrics.Publisher.Need
 		}

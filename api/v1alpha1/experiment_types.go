@@ -179,11 +179,13 @@ type ExperimentSpec struct {
 	WarmStart *WarmStart `json:"warmStart,omitempty"`
 
 	// trialTemplate is the job that each trial runs.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.trialTemplate cannot change, because trials of different jobs cannot be compared: delete the experiment and create it again"
 	// +required
 	TrialTemplate TrialTemplate `json:"trialTemplate,omitzero"`
 
 	// metricsCollector says where the metrics come from.
 	// +kubebuilder:default={}
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.metricsCollector cannot change: delete the experiment and create it again"
 	// +optional
 	MetricsCollector MetricsCollector `json:"metricsCollector,omitzero"`
 

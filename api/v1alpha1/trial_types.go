@@ -117,11 +117,13 @@ type TrialSpec struct {
 	Metrics []Metric `json:"metrics,omitempty"`
 
 	// template is the job.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.template cannot change: delete the trial and create it again"
 	// +required
 	Template TrialTemplate `json:"template,omitzero"`
 
 	// metricsCollector says where the metrics come from.
 	// +kubebuilder:default={}
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.metricsCollector cannot change: delete the trial and create it again"
 	// +optional
 	MetricsCollector MetricsCollector `json:"metricsCollector,omitzero"`
 

@@ -91,7 +91,9 @@ type TrialParameter struct {
 	Name string `json:"name,omitempty"`
 
 	// source is what stands there: the name of a parameter of the search, or of the trial itself ${trialSpec.Name},
-	// ${trialSpec.Namespace}, ${trialSpec.Kind}, ${trialSpec.APIVersion}, ${trialSpec.Annotations[KEY]} or ${trialSpec.Labels[KEY]}.
+	// ${trialSpec.Namespace}, ${trialSpec.Kind}, ${trialSpec.APIVersion}, ${trialSpec.Annotations[KEY]}, ${trialSpec.Labels[KEY]} (of the
+	// job, or what the algorithm notes of the trial, such as resource), or ${trialSpec.Parent}: the trial from whose checkpoint this one
+	// goes on, which leaves nothing behind where there is none.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=384
 	// +required
@@ -117,7 +119,7 @@ type JobCondition struct {
 	CEL string `json:"cel,omitempty"`
 
 	// gjson is a path over the object, as Katib has it, that finds something in the state, such as
-	// status.conditions.#(type=="Complete")#|#(status=="True")#.
+	// status.conditions.#(type=="Complete")#|#(status=="True")#. It has no modifier but @this, and no list of several paths.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional

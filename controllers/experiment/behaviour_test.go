@@ -286,8 +286,8 @@ func TestATemplateThatIsNotThereIsTold(t *testing.T) {
 	e.Spec.TrialTemplate = v1alpha1.TrialTemplate{ConfigMap: &v1alpha1.TemplateConfigMap{Name: "templates", Key: "job"}}
 	l := newLife(t, e)
 	l.w.Missing = "spec.trialTemplate.configMap: there is no ConfigMap templates with the key job: create it."
-	if plan := l.pass(all); len(plan.Create) > 0 {
-		t.Errorf("it makes %v", plan.Create)
+	if plan := l.pass(all); len(plan.Create) > 0 || plan.Again == 0 {
+		t.Errorf("it makes %v and looks again after %s, and nothing tells when the ConfigMap is there", plan.Create, plan.Again)
 	}
 	if c := condition.Get(e, v1alpha1.ConditionAccepted); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonTemplateNotFound {
 		t.Errorf("got %+v", c)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,7 +29,7 @@ func Plan(e *v1alpha1.Experiment, w World, now time.Time) engine.Plan {
 	s := stateOf(e, w, now)
 	d := decide(e, w, s)
 	if d.rejected {
-		return engine.Plan{}
+		return engine.Plan{Again: d.again}
 	}
 	plan := engine.Plan{Again: d.again, Patch: stops(e, w, s, d), Delete: putAway(w)}
 	if !d.over && d.phase != v1alpha1.PhaseSuspended {
@@ -109,7 +110,7 @@ const (
 
 func clip(text string, most int) string {
 	if len(text) > most {
-		return text[:most]
+		return strings.ToValidUTF8(text[:most], "")
 	}
 	return text
 }

@@ -82,9 +82,14 @@ func badSearch(e *v1alpha1.Experiment, w World, s state) (decision, bool) {
 	return rejected(v1alpha1.ReasonInvalidSearch, strings.Join(said, "; ")+"."), true
 }
 
+// lookAgain is the wait before the ConfigMap of a template is looked for again: those of users are not watched.
+const lookAgain = time.Minute
+
 func badTemplate(e *v1alpha1.Experiment, w World, _ state) (decision, bool) {
 	if w.Missing != "" {
-		return rejected(v1alpha1.ReasonTemplateNotFound, w.Missing), true
+		d := rejected(v1alpha1.ReasonTemplateNotFound, w.Missing)
+		d.again = lookAgain
+		return d, true
 	}
 	if e.Spec.TrialTemplate.ConfigMap != nil && w.Template == nil {
 		return decision{}, false // it is read when a trial is to be made
@@ -129,12 +134,17 @@ func end(reason, message string) decision {
 	return decision{phase: v1alpha1.PhaseSucceeded, reason: reason, message: message, over: true, good: true}
 }
 
-// ending is an end by budget: a search that found nothing has failed.
-func ending(s state, reason, message string) decision {
-	if s.study.Best() != nil {
-		return end(reason, message)
+// ending is an end by budget, when it has come: a search that found nothing has failed.
+func ending(come bool, s state, reason, message string) (decision, bool) {
+	switch {
+	case !come:
+		return decision{}, false
+	case s.study.Best() != nil:
+		return end(reason, message), true
 	}
-	return decision{phase: v1alpha1.PhaseFailed, reason: v1alpha1.ReasonNoTrialSucceeded, over: true, message: message + " No trial had a value of every objective."}
+	return decision{
+		phase: v1alpha1.PhaseFailed, reason: v1alpha1.ReasonNoTrialSucceeded, over: true, message: message + " No trial had a value of every objective.",
+	}, true
 }
 
 func goalReached(_ *v1alpha1.Experiment, _ World, s state) (decision, bool) {
@@ -178,18 +188,19 @@ func tooManyFailed(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 
 func allTried(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 	reached := e.Spec.MaxTrials > 0 && s.study.Over() >= int(e.Spec.MaxTrials)
-	return ending(s, v1alpha1.ReasonMaxTrialsReached, fmt.Sprintf("All %d trials have ended.", s.study.Over())), reached
+	return ending(reached, s, v1alpha1.ReasonMaxTrialsReached, fmt.Sprintf("All %d trials have ended.", s.study.Over()))
 }
 
 // nothingLeft is a search that has no more proposals, when the trials of those it had have ended.
 func nothingLeft(_ *v1alpha1.Experiment, w World, s state) (decision, bool) {
 	left := w.Searching || w.Answer.Exhausted == "" || len(w.Answer.Found) > 0 || s.study.Over() < len(s.study.Records)
-	return ending(s, v1alpha1.ReasonSearchExhausted, fmt.Sprintf("There is nothing left to try: %s.", w.Answer.Exhausted)), !left
+	return ending(!left, s, v1alpha1.ReasonSearchExhausted, fmt.Sprintf("There is nothing left to try: %s.", w.Answer.Exhausted))
 }
 
 func timeIsUp(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 	left, bounded := timeLeft(e, s.now)
-	return ending(s, v1alpha1.ReasonMaxDurationReached, fmt.Sprintf("The experiment took its %d seconds.", e.Spec.MaxDurationSeconds)), bounded && left <= 0
+	over := bounded && left <= 0
+	return ending(over, s, v1alpha1.ReasonMaxDurationReached, fmt.Sprintf("The experiment took its %d seconds.", e.Spec.MaxDurationSeconds))
 }
 
 func timeLeft(e *v1alpha1.Experiment, now time.Time) (time.Duration, bool) {

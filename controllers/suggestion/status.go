@@ -75,7 +75,7 @@ func proposal(s *v1alpha1.Suggestion, f study.Found) v1alpha1.Proposal {
 	}
 }
 
-func clip(text string, most int) string { return text[:min(len(text), most)] }
+func clip(text string, most int) string { return strings.ToValidUTF8(text[:min(len(text), most)], "") }
 
 // reportRecord writes the last proposals of an experiment.
 func reportRecord(s *v1alpha1.Suggestion, w World) {

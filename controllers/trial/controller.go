@@ -33,8 +33,9 @@ const Name = "Trial"
 
 // Outside is where facts come from that the cache of the manager does not have.
 type Outside struct {
-	// Jobs reads the kinds of jobs.
+	// Jobs reads the kinds of jobs, Live the job of a trial that is stopped before Jobs has shown one.
 	Jobs engine.OnDemand
+	Live client.Reader
 	// Meter measures; nil measures nothing.
 	Meter trialjob.Meter
 	// Server is where metrics are pushed to. Publish brings its certificate to a namespace, and says why it could not; nil where there is
@@ -89,6 +90,7 @@ type observer struct{ Outside }
 // readings are what access to a kind means for a trial.
 var readings = map[engine.Access]Reading{
 	engine.AccessPending: Unknown, engine.AccessReady: Read, engine.AccessMissing: Unserved, engine.AccessForbidden: Forbidden,
+	engine.AccessClusterWide: ClusterWide,
 }
 
 func (o observer) observe(ctx context.Context, c client.Reader, t *v1alpha1.Trial) (World, error) {
@@ -109,7 +111,11 @@ func (o observer) observe(ctx context.Context, c client.Reader, t *v1alpha1.Tria
 	}
 	w.Job = &unstructured.Unstructured{}
 	w.Job.SetGroupVersionKind(kind)
-	err := o.Jobs.Get(ctx, name, w.Job)
+	var jobs client.Reader = o.Jobs
+	if t.Spec.Stop != nil && t.Status.Job == nil {
+		jobs = o.Live // it may have been made a moment ago, and nobody would come back to delete it
+	}
+	err := jobs.Get(ctx, name, w.Job)
 	if apierrors.IsNotFound(err) {
 		w.Job = nil
 		return w, nil

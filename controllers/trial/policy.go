@@ -105,9 +105,14 @@ func waiting(reason, message string) decision {
 }
 
 // notRead is a trial whose job cannot be looked for. A kind that is not served, or not allowed, shows when the job is made.
-func notRead(t *v1alpha1.Trial, w World, _ time.Time) (decision, bool) {
+func notRead(t *v1alpha1.Trial, w World, now time.Time) (decision, bool) {
 	kind := kindOf(t)
 	switch w.Reading {
+	case ClusterWide:
+		return decision{
+			phase: v1alpha1.PhaseRejected, reason: v1alpha1.ReasonKindRefused, over: true, ended: now,
+			message: fmt.Sprintf("spec.template.job: objects of the kind %s are in no namespace: a trial makes what is in its own.", kind),
+		}, true
 	case Unserved:
 		d := waiting(v1alpha1.ReasonKindNotServed, fmt.Sprintf(
 			"spec.template.job: the cluster does not know the kind %s: install what serves it. (%s)", kind, w.Why))

@@ -24,6 +24,8 @@ const (
 	Unserved Reading = "Unserved"
 	// Forbidden: the manager may not read the kind.
 	Forbidden Reading = "Forbidden"
+	// ClusterWide: objects of the kind are in no namespace.
+	ClusterWide Reading = "ClusterWide"
 )
 
 // World is what a Trial is decided by.

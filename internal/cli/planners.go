@@ -70,7 +70,7 @@ func planners(in *paper) map[schema.GroupVersionKind]planner {
 		v1alpha1.GroupVersion.WithKind(suggestion.Name): plannerOf(in, suggestion.Kind(suggestion.Outside{Proposer: proposer.AtOnce{}}),
 			func() *v1alpha1.Suggestion { return &v1alpha1.Suggestion{} }),
 		v1alpha1.GroupVersion.WithKind(notebook.Name): plannerOf(in, notebook.Kind(in, config.Default().Notebook.Settings()), func() *v1alpha1.Notebook { return &v1alpha1.Notebook{} }),
-		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in, Server: trialjob.Server{
+		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in, Live: in, Server: trialjob.Server{
 			Namespace: "millrace-system", Launcher: "docker.io/millrace/manager:dev",
 		}}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),
 	}

@@ -20,9 +20,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -41,6 +43,8 @@ const (
 	AccessMissing Access = "Missing"
 	// AccessForbidden: the manager may not read the kind.
 	AccessForbidden Access = "Forbidden"
+	// AccessClusterWide: objects of the kind are in no namespace.
+	AccessClusterWide Access = "ClusterWide"
 )
 
 // OnDemand reads kinds that only users name, for objects of a kind of ours. It is OnDemandCache in a cluster.
@@ -62,6 +66,7 @@ type OnDemandCache struct {
 	live   client.Reader
 	mapper meta.RESTMapper
 	label  string
+	clock  clock.WithDelayedExecution
 	asks   chan schema.GroupVersionKind
 
 	mu     sync.Mutex
@@ -75,6 +80,8 @@ type demanded struct {
 	why    string
 	asked  bool
 	users  map[types.NamespacedName]bool
+	// closing ends the watch when it has been idle for long; nil while it is used.
+	closing clock.Timer
 }
 
 // NewOnDemandCache adds a cache of objects with a label, whose value is the name of the object of ours that they are for.
@@ -91,7 +98,7 @@ func NewOnDemandCache(mgr ctrl.Manager, label string) (*OnDemandCache, error) {
 		return nil, fmt.Errorf("making a cache of kinds on demand: %w", err)
 	}
 	d := &OnDemandCache{
-		Cache: store, live: mgr.GetAPIReader(), mapper: mgr.GetRESTMapper(), label: label,
+		Cache: store, live: mgr.GetAPIReader(), mapper: mgr.GetRESTMapper(), label: label, clock: clock.RealClock{},
 		asks: make(chan schema.GroupVersionKind, 100), kinds: map[schema.GroupVersionKind]*demanded{},
 	}
 	return d, mgr.Add(d)
@@ -124,6 +131,10 @@ func (d *OnDemandCache) Use(kind schema.GroupVersionKind, user types.NamespacedN
 		d.kinds[kind] = k
 	}
 	k.users[user] = true
+	if k.closing != nil {
+		k.closing.Stop()
+		k.closing = nil
+	}
 	// One that could not be read is asked for anew by whoever still needs it: who mended it does not tell us.
 	if k.access != AccessReady && !k.asked {
 		select {
@@ -145,7 +156,7 @@ func (d *OnDemandCache) Release(user types.NamespacedName) {
 		}
 		delete(k.users, user)
 		if len(k.users) == 0 {
-			time.AfterFunc(idle, func() { d.close(kind) })
+			k.closing = d.clock.AfterFunc(idle, func() { d.close(kind) })
 		}
 	}
 }
@@ -159,11 +170,12 @@ func (d *OnDemandCache) open(ctx context.Context, kind schema.GroupVersionKind) 
 	if k == nil {
 		return
 	}
-	k.asked = false
-	if k.access == access && k.why == why {
+	// What the API server says may differ each time: who was told of such an answer asks again by itself, after a while.
+	changed := k.access != access
+	k.asked, k.access, k.why = false, access, why
+	if !changed {
 		return
 	}
-	k.access, k.why = access, why
 	log.FromContext(ctx).Info("A kind on demand", "kind", kind, "access", access, "why", why)
 	for user := range k.users {
 		d.wake(user)
@@ -215,6 +227,9 @@ func (d *OnDemandCache) try(ctx context.Context, kind schema.GroupVersionKind) (
 	case err != nil:
 		return AccessMissing, err.Error()
 	}
+	if namespaced, err := apiutil.IsGVKNamespaced(kind, d.mapper); err == nil && !namespaced {
+		return AccessClusterWide, ""
+	}
 	informer, err := d.GetInformer(ctx, Blank(kind))
 	if err == nil {
 		_, err = informer.AddEventHandler(d.handler())
@@ -231,6 +246,10 @@ func (d *OnDemandCache) close(kind schema.GroupVersionKind) {
 	defer d.mu.Unlock()
 	k := d.kinds[kind]
 	if k == nil || len(k.users) > 0 {
+		return
+	}
+	if k.asked { // it is being opened, and would stay open with nobody to close it
+		k.closing = d.clock.AfterFunc(idle, func() { d.close(kind) })
 		return
 	}
 	delete(d.kinds, kind)

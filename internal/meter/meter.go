@@ -62,6 +62,9 @@ func (m *Meter) Follow(t trialjob.Target) {
 		whole = whole && one.Ended
 	}
 	m.mu.Lock()
+	if before := m.uids[t.Trial]; before != t.UID {
+		delete(m.trials, before) // the trial was made anew under its name
+	}
 	m.trials[t.UID] = followed{key, t.Experiment, whole}
 	m.uids[t.Trial] = t.UID
 	m.mu.Unlock()

@@ -8,14 +8,18 @@ package proposer
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/millrace-ml/millrace/internal/study"
+	"github.com/millrace-ml/millrace/internal/suggest"
 )
 
 // Query is a question. Two of the same ID have the same answer.
@@ -107,7 +111,7 @@ func (p *Pool) one() bool {
 	if t == nil || t.answer != nil {
 		return true
 	}
-	answer := t.query.Run(t.isCancelled)
+	answer := t.run()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.asked[who] != t {
@@ -118,6 +122,18 @@ func (p *Pool) one() bool {
 		q.Add(reconcile.Request{NamespacedName: who})
 	}
 	return true
+}
+
+// run works the answer out. A panic is a fault of ours, which must cost one search its progress and not the manager its life.
+func (t *task) run() (answer study.Result) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			log.Log.Error(fmt.Errorf("a search panicked: %v", cause), "A fault in Millrace", "search", t.query.Of, "stack", string(debug.Stack()))
+			message := fmt.Sprintf("working proposals out failed, by a fault of Millrace's own: %v; please report it with the manager's log", cause)
+			answer = study.Result{From: t.query.From, Faults: []suggest.Fault{{Path: "algorithm", Message: message}}}
+		}
+	}()
+	return t.query.Run(t.isCancelled)
 }
 
 func (t *task) isCancelled() bool {

@@ -28,7 +28,7 @@ func (s Study) Counts() v1alpha1.TrialCounts {
 		n[r.Phase]++
 	}
 	return v1alpha1.TrialCounts{
-		Created: int32(len(s.Records)), //nolint:gosec // spec.maxTrials bounds it
+		Created: int32(len(s.Records)),
 		Pending: new(n[v1alpha1.PhasePending] + n[""]), Running: new(n[v1alpha1.PhaseRunning]), Succeeded: new(n[v1alpha1.PhaseSucceeded]),
 		EarlyStopped: n[v1alpha1.PhaseEarlyStopped], Failed: new(n[v1alpha1.PhaseFailed] + n[v1alpha1.PhaseRejected]),
 		MetricsUnavailable: n[v1alpha1.PhaseMetricsUnavailable], Killed: n[v1alpha1.PhaseKilled],
@@ -57,11 +57,9 @@ func (s Study) Over() int {
 func (s Study) results() []suggest.Trial {
 	var found []suggest.Trial
 	for _, r := range s.ended() {
-		t := r.Trial(s.Objectives, len(found)+1)
-		t.Values = valuesOf(s.Objectives, r.Metrics)
-		if t.Values != nil && t.State != suggest.Failed {
-			t.State = suggest.Succeeded
-			found = append(found, t)
+		// Their curves are not read: of 10,000 trials that would take longer than all the rest.
+		if values := valuesOf(s.Objectives, r.Metrics); values != nil && r.State() != suggest.Failed {
+			found = append(found, suggest.Trial{Name: r.Name, State: suggest.Succeeded, Values: values, Finished: len(found) + 1})
 		}
 	}
 	return found
@@ -174,6 +172,9 @@ func Reaches(objectives []v1alpha1.Objective, metrics []v1alpha1.MetricValue) bo
 
 // AtGoal is the first trial that reached the goals and ended with it.
 func (s Study) AtGoal() (Record, bool) {
+	if !slices.ContainsFunc(s.Objectives, func(o v1alpha1.Objective) bool { return o.Goal != "" }) {
+		return Record{}, false
+	}
 	for _, r := range s.ended() {
 		if r.State() != suggest.Failed && Reaches(s.Objectives, r.Metrics) {
 			return r, true

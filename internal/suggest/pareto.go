@@ -25,16 +25,17 @@ func Best(p Problem, trials []Trial) (Trial, bool) {
 // without losing in another, by the first objective, best first. Of trials with
 // the same values it has the one that finished first.
 func Pareto(p Problem, trials []Trial) []Trial {
-	all := successes(p, trials)
 	var front []Trial
-	for i, t := range all {
-		beaten := slices.ContainsFunc(all, func(o Trial) bool {
-			return dominates(losses(p.Objectives, o.Values), losses(p.Objectives, t.Values))
-		})
-		again := slices.ContainsFunc(all[:i], func(o Trial) bool { return slices.Equal(o.Values, t.Values) })
-		if !beaten && !again {
-			front = append(front, t)
+	for _, t := range successes(p, trials) {
+		mine := losses(p.Objectives, t.Values)
+		// What is beaten by a trial is beaten by the one that beats that too: the front so far is all there is to look at.
+		if slices.ContainsFunc(front, func(o Trial) bool {
+			return slices.Equal(o.Values, t.Values) || dominates(losses(p.Objectives, o.Values), mine)
+		}) {
+			continue
 		}
+		front = slices.DeleteFunc(front, func(o Trial) bool { return dominates(mine, losses(p.Objectives, o.Values)) })
+		front = append(front, t)
 	}
 	slices.SortStableFunc(front, func(a, b Trial) int {
 		return cmp.Compare(p.Objectives[0].loss(a.Values[0]), p.Objectives[0].loss(b.Values[0]))

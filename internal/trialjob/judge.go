@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -49,7 +50,13 @@ func keysOf(m map[string]any) iter.Seq[string] { return maps.Keys(m) }
 // Check says what is wrong with the conditions of a template for a kind of jobs.
 func Check(template v1alpha1.TrialTemplate) error {
 	for path, c := range map[string]*v1alpha1.JobCondition{"success": template.Success, "failure": template.Failure} {
-		if c == nil || c.CEL == "" {
+		if c == nil {
+			continue
+		}
+		if c.GJSON != "" && !bounded(c.GJSON) {
+			return fmt.Errorf("trialTemplate.%s.gjson: %s", path, unbounded)
+		}
+		if c.CEL == "" {
 			continue
 		}
 		if _, err := compile(c.CEL); err != nil {
@@ -120,19 +127,23 @@ func first(signs []sign, job map[string]any) (Verdict, bool) {
 	return Verdict{}, false
 }
 
+// environment is made once: a new one for each look at a condition made the look four times as long.
+var environment, errEnvironment = cel.NewEnv(
+	cel.Variable("job", cel.DynType), ext.Strings(), cel.CrossTypeNumericComparisons(true),
+)
+
 func compile(expression string) (cel.Program, error) {
-	env, err := cel.NewEnv(cel.Variable("job", cel.DynType), ext.Strings(), cel.CrossTypeNumericComparisons(true))
-	if err != nil {
-		return nil, fmt.Errorf("preparing CEL: %w", err)
+	if errEnvironment != nil {
+		return nil, fmt.Errorf("preparing CEL: %w", errEnvironment)
 	}
-	ast, issues := env.Compile(expression)
+	ast, issues := environment.Compile(expression)
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
 	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
 		return nil, fmt.Errorf("it is a %s, and must be true or false", ast.OutputType())
 	}
-	return env.Program(ast, cel.CostLimit(costLimit))
+	return environment.Program(ast, cel.CostLimit(costLimit))
 }
 
 // byCEL is true when the expression is. One over a field that is not there is false: a status is empty at first.
@@ -152,8 +163,21 @@ func byCEL(expression string, job *unstructured.Unstructured) (Verdict, bool) {
 	return Verdict{}, yes
 }
 
+// unbounded is what is wrong with a path whose answer could be of any size.
+const unbounded = "a path has no modifier but @this, and no list of several paths as in [a,b] or {a,b}: use cel"
+
+// bounded is true of a path whose answer is no larger than the object. Lists of paths, and modifiers that quote, double what they are
+// given: a hundred of them in a row would take all of the manager's memory.
+func bounded(path string) bool {
+	lists := strings.ContainsAny(path, "[{") && strings.Contains(path, ",")
+	return !lists && !strings.Contains(strings.ReplaceAll(path, "@this", ""), "@")
+}
+
 // byGJSON is true when the path finds something, as in Katib; a condition that it finds tells the reason.
 func byGJSON(path string, job *unstructured.Unstructured) (Verdict, bool) {
+	if !bounded(path) {
+		return Verdict{Wrong: unbounded}, false
+	}
 	content, err := json.Marshal(job.Object)
 	if err != nil {
 		return Verdict{Wrong: err.Error()}, false

@@ -6,6 +6,7 @@ package trialjob
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -59,6 +60,7 @@ func TestConditionsOfTheUser(t *testing.T) {
 		"CEL over what is not there":      {v1alpha1.JobCondition{CEL: "job.status.result.value > 3"}, Running},
 		"CEL that works too much":         {v1alpha1.JobCondition{CEL: "[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, [1,2,3,4,5,6,7,8,9].all(e, [1,2,3,4,5,6,7,8,9].all(f, a+b+c+d+e+f > 0))))))"}, Running},
 		"a path of Katib that finds some": {v1alpha1.JobCondition{GJSON: `status.steps.#(phase=="Succeeded")#`}, Succeeded},
+		"Katib's path of a Workflow":      {v1alpha1.JobCondition{GJSON: `status.[@this].#(state=="DONE")#`}, Succeeded},
 		"a path of Katib that does not":   {v1alpha1.JobCondition{GJSON: `status.steps.#(phase=="Failed")#`}, Running},
 	} {
 		if got := Judge(v1alpha1.TrialTemplate{Success: &c.success}, job).State; got != c.want {
@@ -97,5 +99,20 @@ func TestNothingThatTheManagerMayMakeForOtherReasons(t *testing.T) {
 	}
 	if checked == 0 {
 		t.Fatal("the role lets nothing be created")
+	}
+}
+
+// TestPathsCannotGrow: each step of these doubles what it is given; eighteen made seven megabytes of a Job, and there is room for hundreds.
+func TestPathsCannotGrow(t *testing.T) {
+	job := jobOf(t, `{apiVersion: batch/v1, kind: Job}`)
+	for _, step := range []string{"[@this,@this]", `{"a":@this,"b":@this}`, "@tostr", "@this.@tostr"} {
+		path := v1alpha1.JobCondition{GJSON: step + strings.Repeat("|"+step, 100)}
+		if v := Judge(v1alpha1.TrialTemplate{Success: &path}, job); v.State == Succeeded || v.Wrong == "" {
+			t.Errorf("%s is followed: %+v", step, v)
+		}
+		template := v1alpha1.TrialTemplate{Failure: &path, Job: &runtime.RawExtension{Raw: []byte(`{"apiVersion":"batch/v1","kind":"Job"}`)}}
+		if err := Check(template); err == nil || !strings.HasPrefix(err.Error(), "trialTemplate.failure.gjson: ") {
+			t.Errorf("%s: got %v, want it refused", step, err)
+		}
 	}
 }

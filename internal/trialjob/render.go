@@ -4,6 +4,7 @@
 package trialjob
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -23,7 +24,7 @@ import (
 var place = regexp.MustCompile(`\$\{trialParameters\.([^}]+)\}`)
 
 // own is what of the trial itself can stand in a template.
-var own = regexp.MustCompile(`^\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|Annotations\[(.+)\]|Labels\[(.+)\])\}$`)
+var own = regexp.MustCompile(`^\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|Parent|Annotations\[(.+)\]|Labels\[(.+)\])\}$`)
 
 // Render makes the job of a trial. The error says what is wrong with the template, with the path of the field.
 func Render(t *v1alpha1.Trial) (*unstructured.Unstructured, error) {
@@ -101,7 +102,7 @@ func valuesOf(t *v1alpha1.Trial, job *unstructured.Unstructured) (values, error)
 	for _, p := range t.Spec.Template.Parameters {
 		switch value, isOwn := ownValue(t, job, p.Source); {
 		case isOwn:
-			v.known[p.Name] = &value
+			v.known[p.Name] = value
 		case assigned[p.Source] == nil && v.strict:
 			return v, fmt.Errorf("trialTemplate.parameters[%s].source: there is no assignment of %q", p.Name, p.Source)
 		default:
@@ -111,26 +112,31 @@ func valuesOf(t *v1alpha1.Trial, job *unstructured.Unstructured) (values, error)
 	return v, nil
 }
 
-// ownValue is what a source means of the trial itself.
-func ownValue(t *v1alpha1.Trial, job *unstructured.Unstructured, source string) (value string, found bool) {
+// ownValue is what a source means of the trial itself; the parent of a trial that has none is as a parameter that is not active.
+func ownValue(t *v1alpha1.Trial, job *unstructured.Unstructured, source string) (value *string, found bool) {
 	m := own.FindStringSubmatch(source)
 	if m == nil {
-		return "", false
+		return nil, false
 	}
 	switch m[1] {
 	case "Name":
-		return t.Name, true
+		return &t.Name, true
 	case "Namespace":
-		return t.Namespace, true
+		return &t.Namespace, true
 	case "Kind":
-		return job.GetKind(), true
+		return new(job.GetKind()), true
 	case "APIVersion":
-		return job.GetAPIVersion(), true
+		return new(job.GetAPIVersion()), true
+	case "Parent":
+		if t.Spec.Parent == "" {
+			return nil, true
+		}
+		return &t.Spec.Parent, true
 	}
 	if m[2] != "" {
-		return job.GetAnnotations()[m[2]], true
+		return new(job.GetAnnotations()[m[2]]), true
 	}
-	return job.GetLabels()[m[3]], true
+	return new(cmp.Or(job.GetLabels()[m[3]], t.Spec.Labels[m[3]])), true
 }
 
 // texts are fields that hold text in every kind, so that a number there stays one in quotes.
@@ -154,7 +160,7 @@ func (v values) fill(node any, path string) (any, error) {
 			}
 		}
 	case []any:
-		var kept []any
+		kept := make([]any, 0, len(n)) // an empty list stays one: null is refused where a list is wanted
 		for i, child := range n {
 			filled, err := v.fill(child, fmt.Sprintf("%s[%d]", path, i))
 			if err != nil {
