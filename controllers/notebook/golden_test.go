@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,8 @@ type podInShort struct {
 	Restarts   int32                        `json:"restarts"`
 	Resources  *corev1.ResourceRequirements `json:"resources"`
 	Infeasible bool                         `json:"infeasible"`
+	// Meshed is true of a pod that a mesh has put its container into, before the others.
+	Meshed bool `json:"meshed"`
 	// Unmarked is true of a pod that does not tell what it was made from.
 	Unmarked bool `json:"unmarked"`
 }
@@ -208,6 +211,12 @@ func (p podInShort) pod(s *state) *corev1.Pod {
 	made.Status.ContainerStatuses = []corev1.ContainerStatus{{
 		Name: made.Spec.Containers[0].Name, State: p.State, LastTerminationState: p.Last, RestartCount: p.Restarts,
 	}}
+	if p.Meshed {
+		made.Spec.Containers = slices.Insert(made.Spec.Containers, 0, corev1.Container{Name: "istio-proxy"})
+		made.Status.ContainerStatuses = slices.Insert(made.Status.ContainerStatuses, 0, corev1.ContainerStatus{
+			Name: "istio-proxy", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}},
+		})
+	}
 	return made
 }
 

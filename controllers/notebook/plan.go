@@ -5,6 +5,7 @@ package notebook
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -81,7 +82,7 @@ func (s *state) replace(plan *engine.Plan) {
 	switch {
 	case s.nb.Annotations[names.Restart] == string(p.UID):
 		plan.Delete = append(plan.Delete, engine.Step{Object: named(p), Reason: eventRestart, Why: "a restart was asked for"})
-	case len(s.changes) > 0 && main(p).State.Running == nil && !s.held():
+	case len(s.changes) > 0 && s.main(p).State.Running == nil && !s.held():
 		plan.Delete = append(plan.Delete, engine.Step{Object: named(p), Reason: eventReplace, Why: "its server does not run, and what is wanted has changed"})
 	}
 }
@@ -89,7 +90,7 @@ func (s *state) replace(plan *engine.Plan) {
 // resize changes cpu and memory of a server that runs. What the API server has refused once is not tried again.
 func (s *state) resize(plan *engine.Plan) {
 	p := s.live()
-	if p == nil || s.stop != nil || s.held() || main(p).State.Running == nil || !s.resizes() {
+	if p == nil || s.stop != nil || s.held() || s.main(p).State.Running == nil || !s.resizes() {
 		return
 	}
 	refused := s.nb.Status.ResizeRefused
@@ -98,7 +99,7 @@ func (s *state) resize(plan *engine.Plan) {
 	}
 	want := s.template.Spec.Containers[0].Resources
 	data, err := json.Marshal(map[string]any{"spec": map[string]any{"containers": []any{map[string]any{
-		"name": p.Spec.Containers[0].Name, "resources": map[string]any{"requests": only(want.Requests), "limits": only(want.Limits)},
+		"name": s.server(p).Name, "resources": map[string]any{"requests": only(want.Requests), "limits": only(want.Limits)},
 	}}}})
 	if err != nil {
 		panic(err) // only of types that JSON cannot hold
@@ -114,16 +115,22 @@ func named(p *corev1.Pod) *corev1.Pod {
 	}
 }
 
-// resizes is true when the pod has not got the cpu and memory that are wanted.
+// resizes is true when the pod has not got the cpu and memory that are wanted, and can get them while its server runs: a container may say
+// that it is started again for either.
 func (s *state) resizes() bool {
-	have, want := s.world.Pod.Spec.Containers[0].Resources, s.template.Spec.Containers[0].Resources
+	have, want := s.server(s.world.Pod), s.template.Spec.Containers[0].Resources
+	asked := len(only(want.Requests))+len(only(want.Limits)) > 0
+	resizes := false
 	for field, name := range scalable {
-		asked := len(only(want.Requests))+len(only(want.Limits)) > 0
-		if asked && s.differs(field) && !equalAmounts(have, want, name) {
-			return true
+		if !asked || !s.differs(field) || equalAmounts(have.Resources, want, name) {
+			continue
 		}
+		if slices.Contains(have.ResizePolicy, corev1.ContainerResizePolicy{ResourceName: name, RestartPolicy: corev1.RestartContainer}) {
+			return false
+		}
+		resizes = true
 	}
-	return false
+	return resizes
 }
 
 func (s *state) differs(field string) bool {

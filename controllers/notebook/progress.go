@@ -198,7 +198,7 @@ func (s *state) cannotStart(p *corev1.Pod) (string, bool) {
 // crashed says how the server ended the last time, while it is not up again.
 func (s *state) crashed(p *corev1.Pod) (string, bool) {
 	f := s.nb.Status.Failure
-	c := main(p)
+	c := s.main(p)
 	if c.RestartCount == 0 && c.State.Terminated == nil || f == nil || f.Pod != p.Name || f.ExitCode == nil {
 		return "", false
 	}
