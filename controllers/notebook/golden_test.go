@@ -23,6 +23,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 	"github.com/millrace-ml/millrace/internal/route"
 	"github.com/millrace-ml/millrace/test/golden"
 )
@@ -131,7 +132,7 @@ func prepare(nb *v1alpha1.Notebook) {
 		nb.Spec.Image = "jupyter:1"
 	}
 	if w := nb.Spec.Workspace; w != nil {
-		w.MountPath, w.OnDelete = cmp.Or(w.MountPath, home), cmp.Or(w.OnDelete, v1alpha1.RetainVolume)
+		w.MountPath, w.OnDelete = cmp.Or(w.MountPath, notebookpod.Home), cmp.Or(w.OnDelete, v1alpha1.RetainVolume)
 	}
 }
 

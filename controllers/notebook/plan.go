@@ -18,6 +18,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/accelerator"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 )
 
 // Waits for what no watch tells.
@@ -155,7 +156,7 @@ func only(list corev1.ResourceList) corev1.ResourceList {
 
 // amounts are the cpu and memory that the notebook asks for, in a digest.
 func amounts(nb *v1alpha1.Notebook) string {
-	written := written(nb)
+	written := notebookpod.Written(nb)
 	want := written.Spec.Containers[0].Resources
 	return digest([]any{only(want.Requests), only(want.Limits)})
 }
@@ -188,7 +189,7 @@ func (s *state) set() *appsv1.StatefulSet {
 
 // service is the notebook's address in the cluster. Its port is named so that Istio knows what it carries.
 func (s *state) service() *corev1.Service {
-	target := int32(port)
+	target := int32(notebookpod.Port)
 	if ports := s.template.Spec.Containers[0].Ports; len(ports) > 0 {
 		target = ports[0].ContainerPort
 	}
@@ -219,4 +220,11 @@ func (s *state) claims() []engine.Step {
 	return []engine.Step{{Object: &resourcev1.ResourceClaimTemplate{
 		ObjectMeta: metav1.ObjectMeta{Name: r.Ask.Template, Namespace: s.nb.Namespace, Labels: ownLabels(s.nb)}, Spec: *spec,
 	}}}
+}
+
+// ownLabels are of the objects beside the pod.
+func ownLabels(nb *v1alpha1.Notebook) map[string]string {
+	return map[string]string{
+		names.ManagedBy: names.Manager, names.AppName: "notebook", names.Instance: nb.Name, names.Notebook: nb.Name,
+	}
 }
