@@ -144,7 +144,7 @@ func (s *state) live() *corev1.Pod {
 
 // server is the container of the server in a pod: that of its name. It need not be the first, for a mesh puts its own before it.
 func (s *state) server(p *corev1.Pod) *corev1.Container {
-	for _, name := range []string{s.template.Spec.Containers[0].Name, p.Annotations[defaultContainer]} {
+	for _, name := range []string{s.template.Spec.Containers[0].Name, p.Annotations[names.DefaultContainer]} {
 		for i := range p.Spec.Containers {
 			if p.Spec.Containers[i].Name == name {
 				return &p.Spec.Containers[i]
@@ -153,9 +153,6 @@ func (s *state) server(p *corev1.Pod) *corev1.Container {
 	}
 	return &p.Spec.Containers[0]
 }
-
-// defaultContainer is the annotation by which a mesh notes what was the first container. It tells of a server that has another name by now.
-const defaultContainer = "kubectl.kubernetes.io/default-container"
 
 // main is the status of the server's container.
 func (s *state) main(p *corev1.Pod) corev1.ContainerStatus {
