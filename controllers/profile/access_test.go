@@ -21,6 +21,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
@@ -145,10 +146,11 @@ func job() *v1alpha1.TrainingJob {
 }
 
 // elsewhere are the addresses of a Service without a selector: whatever pod they name, what reaches the Service reaches it.
-func elsewhere() *corev1.Endpoints {
-	return &corev1.Endpoints{ObjectMeta: in("elsewhere"), Subsets: []corev1.EndpointSubset{{
-		Addresses: []corev1.EndpointAddress{{IP: "10.9.8.7"}}, Ports: []corev1.EndpointPort{{Port: 8888}},
-	}}}
+func elsewhere() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Endpoints", "metadata": map[string]any{"namespace": "matrix", "name": "elsewhere"},
+		"subsets": []any{map[string]any{"addresses": []any{map[string]any{"ip": "10.9.8.7"}}, "ports": []any{map[string]any{"port": int64(8888)}}}},
+	}}
 }
 
 var deeds = []deed{
