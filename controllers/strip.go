@@ -28,7 +28,10 @@ func stripPod(p *corev1.Pod) {
 	if p.Annotations[kueue.WorkloadAnnotation] != "" {
 		pinned = p.Spec.NodeSelector // its place in the topology of its queue, which no other pod may have
 	}
-	p.Annotations = keep(p.Annotations, names.Heartbeat, names.Step, names.Checkpoint, names.Avoids, names.MadeFrom)
+	if p.Labels[names.Notebook] == "" {
+		delete(p.Annotations, names.DefaultContainer) // of others nobody asks which container is the server
+	}
+	p.Annotations = keep(p.Annotations, names.Heartbeat, names.Step, names.Checkpoint, names.Avoids, names.MadeFrom, names.DefaultContainer)
 	p.Spec = corev1.PodSpec{
 		NodeSelector: pinned,
 		NodeName:     p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy, Containers: stripContainers(p.Spec.Containers),
@@ -89,9 +92,20 @@ func keep(all map[string]string, keys ...string) map[string]string {
 func stripContainers(containers []corev1.Container) []corev1.Container {
 	stripped := make([]corev1.Container, len(containers))
 	for i, c := range containers {
-		stripped[i] = corev1.Container{Name: c.Name, Resources: c.Resources, RestartPolicy: c.RestartPolicy}
+		stripped[i] = corev1.Container{Name: c.Name, Resources: c.Resources, RestartPolicy: c.RestartPolicy, ResizePolicy: restarting(c.ResizePolicy)}
 	}
 	return stripped
+}
+
+// restarting are the policies of resizing by which a container is started again. The API server gives every container the others.
+func restarting(policies []corev1.ContainerResizePolicy) []corev1.ContainerResizePolicy {
+	var kept []corev1.ContainerResizePolicy
+	for _, p := range policies {
+		if p.RestartPolicy == corev1.RestartContainer {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 // stripConditions drops the times of probes, which change without anything having happened, and conditions that Ready repeats.

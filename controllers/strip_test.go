@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
@@ -89,4 +90,44 @@ func TestTheCacheKeepsAllLabelsOfPodsThatAskForPodDefaults(t *testing.T) {
 			t.Errorf("of a pod that says %q, %d labels are kept, want %d: %v", asks, len(pod.Labels), want, pod.Labels)
 		}
 	}
+}
+
+func TestTheCacheTellsWhichContainerOfANotebookIsTheServerAndWhatStartsItAgain(t *testing.T) {
+	again := corev1.ContainerResizePolicy{ResourceName: corev1.ResourceMemory, RestartPolicy: corev1.RestartContainer}
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Labels:      map[string]string{names.Notebook: "lab"},
+			Annotations: map[string]string{names.MadeFrom: "{}", names.DefaultContainer: "lab", "other": "x"},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "istio-proxy"}, {Name: "lab", ResizePolicy: []corev1.ContainerResizePolicy{
+			{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.NotRequired}, again,
+		}}}},
+	}
+	other := p.DeepCopy()
+	delete(other.Labels, names.Notebook)
+	stripPod(p)
+	stripPod(other)
+	want := []corev1.Container{{Name: "istio-proxy"}, {Name: "lab", ResizePolicy: []corev1.ContainerResizePolicy{again}}}
+	if diff := cmp.Diff(want, p.Spec.Containers); diff != "" {
+		t.Errorf("containers (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{names.MadeFrom: "{}", names.DefaultContainer: "lab"}, p.Annotations); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+	if other.Annotations[names.DefaultContainer] != "" {
+		t.Error("of pods that are no notebook's it is kept for nothing")
+	}
+}
+
+func TestTheCacheHoldsServiceAccountsThatOthersMade(t *testing.T) {
+	for o, by := range CacheOptions().ByObject {
+		if _, account := o.(*corev1.ServiceAccount); !account {
+			continue
+		}
+		if by.Label != nil || !by.Field.Matches(fields.Set{"metadata.name": "default-editor"}) || by.Field.Matches(fields.Set{"metadata.name": "default"}) {
+			t.Errorf("labels %v, fields %v: want default-editor whoever made it, and no default", by.Label, by.Field)
+		}
+		return
+	}
+	t.Error("nothing is said of service accounts")
 }

@@ -94,7 +94,7 @@ func newManager(ctx context.Context, rc *rest.Config, cfg config.Config) (ctrl.M
 	}
 	return mgr, controllers.Setup(ctx, mgr, controllers.Options{
 		Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(), Metrics: metrics,
-		Notebooks: cfg.Notebook.Settings(), Probing: cfg.Notebook.Probing(),
+		Notebooks: cfg.Notebooks(), Probing: cfg.Notebook.Probing(),
 	})
 }
 

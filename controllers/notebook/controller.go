@@ -20,6 +20,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 	"github.com/millrace-ml/millrace/internal/route"
 )
 
@@ -141,7 +142,7 @@ func readClaim(ctx context.Context, c client.Reader, nb *v1alpha1.Notebook, w *W
 }
 
 func readEditor(ctx context.Context, c client.Reader, nb *v1alpha1.Notebook, w *World) error {
-	account, err := found(ctx, c, nb.Namespace, Editor, &corev1.ServiceAccount{})
+	account, err := found(ctx, c, nb.Namespace, notebookpod.Editor, &corev1.ServiceAccount{})
 	w.Editor = account != nil
 	return err
 }

@@ -89,7 +89,7 @@ func (s *story) check() {
 			s.t.Fatalf("%s is deleted, which is not ours", step.Object.GetName())
 		}
 		asked := s.nb.Annotations[names.Restart] == string(p.UID)
-		if main(p).State.Running != nil && !asked {
+		if look(s.nb, s.world, s.now).main(p).State.Running != nil && !asked {
 			s.t.Fatalf("a server that runs is taken away: %s", step.Why)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 	"github.com/millrace-ml/millrace/internal/route"
 	"github.com/millrace-ml/millrace/test/golden"
 )
@@ -73,6 +75,8 @@ type podInShort struct {
 	Restarts   int32                        `json:"restarts"`
 	Resources  *corev1.ResourceRequirements `json:"resources"`
 	Infeasible bool                         `json:"infeasible"`
+	// Meshed is true of a pod that a mesh has put its container into, before the others.
+	Meshed bool `json:"meshed"`
 	// Unmarked is true of a pod that does not tell what it was made from.
 	Unmarked bool `json:"unmarked"`
 }
@@ -128,7 +132,7 @@ func prepare(nb *v1alpha1.Notebook) {
 		nb.Spec.Image = "jupyter:1"
 	}
 	if w := nb.Spec.Workspace; w != nil {
-		w.MountPath, w.OnDelete = cmp.Or(w.MountPath, home), cmp.Or(w.OnDelete, v1alpha1.RetainVolume)
+		w.MountPath, w.OnDelete = cmp.Or(w.MountPath, notebookpod.Home), cmp.Or(w.OnDelete, v1alpha1.RetainVolume)
 	}
 }
 
@@ -208,6 +212,12 @@ func (p podInShort) pod(s *state) *corev1.Pod {
 	made.Status.ContainerStatuses = []corev1.ContainerStatus{{
 		Name: made.Spec.Containers[0].Name, State: p.State, LastTerminationState: p.Last, RestartCount: p.Restarts,
 	}}
+	if p.Meshed {
+		made.Spec.Containers = slices.Insert(made.Spec.Containers, 0, corev1.Container{Name: "istio-proxy"})
+		made.Status.ContainerStatuses = slices.Insert(made.Status.ContainerStatuses, 0, corev1.ContainerStatus{
+			Name: "istio-proxy", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}},
+		})
+	}
 	return made
 }
 

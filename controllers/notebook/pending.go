@@ -170,7 +170,7 @@ func (s *state) resized(wanted map[string]string) map[string]string {
 		return same
 	}
 	for field, name := range scalable {
-		if equalAmounts(s.world.Pod.Spec.Containers[0].Resources, s.template.Spec.Containers[0].Resources, name) {
+		if equalAmounts(s.server(s.world.Pod).Resources, s.template.Spec.Containers[0].Resources, name) {
 			same[field] = wanted[field]
 		}
 	}

@@ -5,6 +5,7 @@ package notebook
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -17,6 +18,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/accelerator"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 )
 
 // Waits for what no watch tells.
@@ -81,7 +83,7 @@ func (s *state) replace(plan *engine.Plan) {
 	switch {
 	case s.nb.Annotations[names.Restart] == string(p.UID):
 		plan.Delete = append(plan.Delete, engine.Step{Object: named(p), Reason: eventRestart, Why: "a restart was asked for"})
-	case len(s.changes) > 0 && main(p).State.Running == nil && !s.held():
+	case len(s.changes) > 0 && s.main(p).State.Running == nil && !s.held():
 		plan.Delete = append(plan.Delete, engine.Step{Object: named(p), Reason: eventReplace, Why: "its server does not run, and what is wanted has changed"})
 	}
 }
@@ -89,7 +91,7 @@ func (s *state) replace(plan *engine.Plan) {
 // resize changes cpu and memory of a server that runs. What the API server has refused once is not tried again.
 func (s *state) resize(plan *engine.Plan) {
 	p := s.live()
-	if p == nil || s.stop != nil || s.held() || main(p).State.Running == nil || !s.resizes() {
+	if p == nil || s.stop != nil || s.held() || s.main(p).State.Running == nil || !s.resizes() {
 		return
 	}
 	refused := s.nb.Status.ResizeRefused
@@ -98,7 +100,7 @@ func (s *state) resize(plan *engine.Plan) {
 	}
 	want := s.template.Spec.Containers[0].Resources
 	data, err := json.Marshal(map[string]any{"spec": map[string]any{"containers": []any{map[string]any{
-		"name": p.Spec.Containers[0].Name, "resources": map[string]any{"requests": only(want.Requests), "limits": only(want.Limits)},
+		"name": s.server(p).Name, "resources": map[string]any{"requests": only(want.Requests), "limits": only(want.Limits)},
 	}}}})
 	if err != nil {
 		panic(err) // only of types that JSON cannot hold
@@ -114,16 +116,22 @@ func named(p *corev1.Pod) *corev1.Pod {
 	}
 }
 
-// resizes is true when the pod has not got the cpu and memory that are wanted.
+// resizes is true when the pod has not got the cpu and memory that are wanted, and can get them while its server runs: a container may say
+// that it is started again for either.
 func (s *state) resizes() bool {
-	have, want := s.world.Pod.Spec.Containers[0].Resources, s.template.Spec.Containers[0].Resources
+	have, want := s.server(s.world.Pod), s.template.Spec.Containers[0].Resources
+	asked := len(only(want.Requests))+len(only(want.Limits)) > 0
+	resizes := false
 	for field, name := range scalable {
-		asked := len(only(want.Requests))+len(only(want.Limits)) > 0
-		if asked && s.differs(field) && !equalAmounts(have, want, name) {
-			return true
+		if !asked || !s.differs(field) || equalAmounts(have.Resources, want, name) {
+			continue
 		}
+		if slices.Contains(have.ResizePolicy, corev1.ContainerResizePolicy{ResourceName: name, RestartPolicy: corev1.RestartContainer}) {
+			return false
+		}
+		resizes = true
 	}
-	return false
+	return resizes
 }
 
 func (s *state) differs(field string) bool {
@@ -148,7 +156,7 @@ func only(list corev1.ResourceList) corev1.ResourceList {
 
 // amounts are the cpu and memory that the notebook asks for, in a digest.
 func amounts(nb *v1alpha1.Notebook) string {
-	written := written(nb)
+	written := notebookpod.Written(nb)
 	want := written.Spec.Containers[0].Resources
 	return digest([]any{only(want.Requests), only(want.Limits)})
 }
@@ -181,7 +189,7 @@ func (s *state) set() *appsv1.StatefulSet {
 
 // service is the notebook's address in the cluster. Its port is named so that Istio knows what it carries.
 func (s *state) service() *corev1.Service {
-	target := int32(port)
+	target := int32(notebookpod.Port)
 	if ports := s.template.Spec.Containers[0].Ports; len(ports) > 0 {
 		target = ports[0].ContainerPort
 	}
@@ -212,4 +220,11 @@ func (s *state) claims() []engine.Step {
 	return []engine.Step{{Object: &resourcev1.ResourceClaimTemplate{
 		ObjectMeta: metav1.ObjectMeta{Name: r.Ask.Template, Namespace: s.nb.Namespace, Labels: ownLabels(s.nb)}, Spec: *spec,
 	}}}
+}
+
+// ownLabels are of the objects beside the pod.
+func ownLabels(nb *v1alpha1.Notebook) map[string]string {
+	return map[string]string{
+		names.ManagedBy: names.Manager, names.AppName: "notebook", names.Instance: nb.Name, names.Notebook: nb.Name,
+	}
 }

@@ -73,12 +73,29 @@ func worn(s *state) (reason, bool) {
 // due: the time of a schedule has come since the pod was made. One that somebody starts after that time runs until the next.
 func due(s *state) (reason, bool) {
 	for _, schedule := range s.culling.schedules {
-		at := next(schedule.Stop, schedule.TimeZone, s.world.Pod.CreationTimestamp.Time)
-		if !at.IsZero() && !at.After(s.now) {
+		if at := s.missed(schedule); !at.IsZero() {
 			return reason{v1alpha1.ReasonScheduled, fmt.Sprintf("the schedule %q (%s) says so", schedule.Stop, schedule.TimeZone)}, true
 		}
 	}
 	return reason{}, false
+}
+
+// missed is the time of a schedule that has come, none where it has not. Times before the one that status.cullTime told last do not count: the
+// schedule was not there yet, and whoever adds one does not mean to stop a server at work.
+func (s *state) missed(schedule v1alpha1.Schedule) time.Time {
+	told, made := s.nb.Status.CullTime, s.world.Pod.CreationTimestamp.Time
+	if told == nil || told.After(s.now) {
+		return time.Time{}
+	}
+	since := told.Add(-time.Second)
+	if since.Before(made) {
+		since = made
+	}
+	at := next(schedule.Stop, schedule.TimeZone, since)
+	if at.After(s.now) {
+		return time.Time{}
+	}
+	return at
 }
 
 // idle: it was asked just now, and was not used for too long.

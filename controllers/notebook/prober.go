@@ -5,6 +5,7 @@ package notebook
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ type asker interface {
 
 // meter knows of use by metrics; *activity.Metrics does.
 type meter interface {
+	// Used are the notebooks that are known of, and whether they are in use.
 	Used(ctx context.Context) (map[asked]bool, error)
 }
 
@@ -160,7 +162,7 @@ func (p *prober) used(ctx context.Context) (map[asked]bool, error) {
 
 // ask asks one server, and metrics if there are any. Both have to be known: nothing is idle by half of the truth.
 func (p *prober) ask(ctx context.Context, s server, used map[asked]bool, unmetered error) {
-	answer, err := p.answer(ctx, s)
+	answer, err := p.answer(ctx, s, used)
 	if err == nil {
 		err = unmetered
 	}
@@ -176,9 +178,12 @@ func (p *prober) ask(ctx context.Context, s server, used map[asked]bool, unmeter
 	p.uses.Set(s.name, s.rules.judge(s.pod.UID, p.known(s), answer, p.clock.Now()))
 }
 
-// answer is the server's own. One that has none is known by metrics alone.
-func (p *prober) answer(ctx context.Context, s server) (activity.Answer, error) {
+// answer is the server's own. One that has none is known by metrics alone, if any name it.
+func (p *prober) answer(ctx context.Context, s server, used map[asked]bool) (activity.Answer, error) {
 	if p.meter != nil && activity.Silent(s.nb.Spec.Server) {
+		if _, named := used[s.name]; !named && used != nil {
+			return activity.Answer{}, errors.New("no metric tells of its connections: docs/notebook.md says which do")
+		}
 		return activity.Answer{}, nil
 	}
 	path := names.NotebookPath(s.nb.Namespace, s.nb.Name) + "/"

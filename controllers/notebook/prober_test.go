@@ -209,9 +209,14 @@ func TestMetricsTellWhereServersDoNot(t *testing.T) {
 	r := newRounds(t, func(activity.Target) (activity.Answer, error) { return activity.Answer{}, errors.New("asked") })
 	r.nb.Spec.Server = v1alpha1.Web
 	r.with(podInShort{Ready: true}.pod(look(r.nb, World{}, noon)))
-	var used bool
+	var used, unnamed bool
 	var err error
-	r.meter = meterFunc(func() (map[asked]bool, error) { return map[asked]bool{client.ObjectKeyFromObject(r.nb): used}, err })
+	r.meter = meterFunc(func() (map[asked]bool, error) {
+		if err != nil || unnamed {
+			return map[asked]bool{}, err
+		}
+		return map[asked]bool{client.ObjectKeyFromObject(r.nb): used}, nil
+	})
 	if r.culls() {
 		t.Error("it is stopped by the first round, which cannot know")
 	}
@@ -225,8 +230,12 @@ func TestMetricsTellWhereServersDoNot(t *testing.T) {
 	if first, second := r.culls(), r.culls(); first || second {
 		t.Error("it is stopped though metrics cannot be read")
 	}
-	err = nil
+	err, unnamed = nil, true
 	r.clock.Step(2 * time.Hour)
+	if first, second := r.culls(), r.culls(); first || second {
+		t.Error("it is stopped though no metric names it")
+	}
+	unnamed = false
 	if !r.culls() {
 		t.Error("it is not stopped though metrics show no use")
 	}

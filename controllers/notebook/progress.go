@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 	"github.com/millrace-ml/millrace/internal/route"
 )
 
@@ -33,16 +34,16 @@ func (s *state) objects() (reason, bool) {
 // ownsPrefix: the address would lead nowhere if the server were elsewhere.
 func ownsPrefix(s *state) (reason, bool) {
 	want := names.NotebookPath(s.nb.Namespace, s.nb.Name)
-	written := written(s.nb)
+	written := notebookpod.Written(s.nb)
 	for i, e := range written.Spec.Containers[0].Env {
-		if e.Name != prefix || e.Value == want && e.ValueFrom == nil {
+		if e.Name != notebookpod.Prefix || e.Value == want && e.ValueFrom == nil {
 			continue
 		}
 		field := fmt.Sprintf("spec.env[%d]", i)
 		if s.nb.Spec.Template != nil {
 			field = fmt.Sprintf("spec.template.spec.containers[0].env[%d]", i)
 		}
-		return reason{v1alpha1.ReasonReservedEnv, fmt.Sprintf("%s: %s is set by Millrace, to %s: remove it.", field, prefix, want)}, true
+		return reason{v1alpha1.ReasonReservedEnv, fmt.Sprintf("%s: %s is set by Millrace, to %s: remove it.", field, notebookpod.Prefix, want)}, true
 	}
 	return reason{}, false
 }
@@ -198,7 +199,7 @@ func (s *state) cannotStart(p *corev1.Pod) (string, bool) {
 // crashed says how the server ended the last time, while it is not up again.
 func (s *state) crashed(p *corev1.Pod) (string, bool) {
 	f := s.nb.Status.Failure
-	c := main(p)
+	c := s.main(p)
 	if c.RestartCount == 0 && c.State.Terminated == nil || f == nil || f.Pod != p.Name || f.ExitCode == nil {
 		return "", false
 	}

@@ -17,7 +17,7 @@ import (
 // chosen is the kind of the notebook's route, or why there is none that is wanted.
 func (s *state) chosen() (*route.Row, *route.Obstacle) {
 	asked := s.asked()
-	return route.Choose(asked.Kind, s.world.Settings.Route, s.world.Served, asked.Rewrite != "" || len(asked.RequestHeaders) > 0)
+	return route.Choose(asked.Kind, route.Route{Rewrite: asked.Rewrite, Headers: asked.RequestHeaders}, s.world.Settings.Route, s.world.Served)
 }
 
 func (s *state) asked() v1alpha1.NotebookRoute {

@@ -55,9 +55,10 @@ func inOrder(old, now []metav1.Condition) []metav1.Condition {
 // times records since when the pod is there, when the server was first up, when it was used, and when it is stopped by itself.
 func (s *state) times() {
 	st := &s.nb.Status
-	st.StartTime, st.CullTime = nil, nil
+	st.StartTime = nil
 	p := s.live()
 	if p == nil {
+		st.CullTime = nil
 		return
 	}
 	st.StartTime = stamp(p.CreationTimestamp.Time)
@@ -67,13 +68,14 @@ func (s *state) times() {
 	if a := s.activity(); a != nil && a.Fault == "" {
 		st.LastActivity = stamp(a.Last.Time)
 	}
-	if s.stop == nil {
-		st.CullTime = s.cullTime()
-	}
+	st.CullTime = s.cullTime()
 }
 
 // cullTime is the earliest of the times at which the server is stopped by itself, nil where there is none.
 func (s *state) cullTime() *metav1.Time {
+	if s.stop != nil {
+		return nil
+	}
 	made := s.world.Pod.CreationTimestamp.Time
 	var all []time.Time
 	if last := s.nb.Status.LastActivity; s.culling.idle > 0 && last != nil && s.tells() {
@@ -87,7 +89,11 @@ func (s *state) cullTime() *metav1.Time {
 		all = append(all, made.Add(s.culling.life))
 	}
 	for _, schedule := range s.culling.schedules {
-		if at := next(schedule.Stop, schedule.TimeZone, s.now); !at.IsZero() {
+		at := s.missed(schedule) // it stays until it has been acted upon
+		if at.IsZero() {
+			at = next(schedule.Stop, schedule.TimeZone, s.now)
+		}
+		if !at.IsZero() {
 			all = append(all, at)
 		}
 	}

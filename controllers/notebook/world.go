@@ -14,6 +14,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/accelerator"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 	"github.com/millrace-ml/millrace/internal/poddefault"
 	"github.com/millrace-ml/millrace/internal/route"
 )
@@ -76,7 +77,7 @@ func look(nb *v1alpha1.Notebook, w World, now time.Time) *state {
 			request = nil
 		}
 	}
-	s.template = template(nb, w.Editor, request)
+	s.template = notebookpod.Template(nb, request)
 	s.dress()
 	s.template.Annotations[names.MadeFrom] = encode(facetsOf(&s.template))
 	if w.Pod != nil && s.doubt == nil {
@@ -91,7 +92,7 @@ func (s *state) request() *accelerator.Request {
 	if asked == nil {
 		return nil
 	}
-	written := written(s.nb)
+	written := notebookpod.Written(s.nb)
 	r := &accelerator.Request{
 		Name: asked.Name, Field: "spec.accelerator", Template: "spec.template", Spec: &written.Spec,
 		Of: accelerator.Find(s.world.Accelerators, asked.Name), All: s.world.Accelerators,
@@ -106,13 +107,17 @@ func (s *state) request() *accelerator.Request {
 	return r
 }
 
-// dress merges the PodDefaults that are for the pod into it. One that contradicts it is why it cannot be made.
+// dress merges the PodDefaults that are for the pod into it. One that contradicts it is why it cannot be made. The service account that nobody
+// chose comes last: it contradicts nothing.
 func (s *state) dress() {
 	pod := &corev1.Pod{ObjectMeta: s.template.ObjectMeta, Spec: s.template.Spec}
 	in := poddefault.Matching(s.world.PodDefaults, pod.Labels)
-	c, found := poddefault.Apply(poddefault.Pod{Pod: pod, Reserved: []string{prefix}}, in)
+	c, found := poddefault.Apply(poddefault.Pod{Pod: pod, Reserved: []string{notebookpod.Prefix}}, in)
 	if found && s.doubt == nil {
 		s.doubt = &accelerator.Doubt{Status: no, Reason: v1alpha1.ReasonPodDefaultConflict, Message: c.Say("spec.template")}
+	}
+	if pod.Spec.ServiceAccountName == "" && s.world.Editor {
+		pod.Spec.ServiceAccountName = notebookpod.Editor
 	}
 	s.template.ObjectMeta, s.template.Spec = pod.ObjectMeta, pod.Spec
 }
@@ -137,10 +142,23 @@ func (s *state) live() *corev1.Pod {
 	return s.world.Pod
 }
 
+// server is the container of the server in a pod: that of its name. It need not be the first, for a mesh puts its own before it.
+func (s *state) server(p *corev1.Pod) *corev1.Container {
+	for _, name := range []string{s.template.Spec.Containers[0].Name, p.Annotations[names.DefaultContainer]} {
+		for i := range p.Spec.Containers {
+			if p.Spec.Containers[i].Name == name {
+				return &p.Spec.Containers[i]
+			}
+		}
+	}
+	return &p.Spec.Containers[0]
+}
+
 // main is the status of the server's container.
-func main(p *corev1.Pod) corev1.ContainerStatus {
+func (s *state) main(p *corev1.Pod) corev1.ContainerStatus {
+	name := s.server(p).Name
 	for _, c := range p.Status.ContainerStatuses {
-		if c.Name == p.Spec.Containers[0].Name {
+		if c.Name == name {
 			return c
 		}
 	}

@@ -61,16 +61,21 @@ type observer struct{ offers engine.Offers }
 func (o observer) observe(ctx context.Context, c client.Reader, d *v1alpha1.PodDefault) (World, error) {
 	var others v1alpha1.PodDefaultList
 	var jobs v1alpha1.TrainingJobList
+	var notebooks v1alpha1.NotebookList
 	var pods corev1.PodList
 	here := client.InNamespace(d.Namespace)
 	err := errors.Join(
 		c.List(ctx, &others, here, client.UnsafeDisableDeepCopy), c.List(ctx, &jobs, here, client.UnsafeDisableDeepCopy),
+		c.List(ctx, &notebooks, here, client.UnsafeDisableDeepCopy),
 		c.List(ctx, &pods, here, client.MatchingFields{index.AsksForDefaults: index.Yes}, client.UnsafeDisableDeepCopy),
 	)
 	if err != nil {
 		return World{}, err
 	}
-	w := World{Others: others.Items, Jobs: jobs.Items, Pods: pods.Items, Served: o.offers != nil, Installed: true}
+	w := World{
+		Others: others.Items, Jobs: jobs.Items, Notebooks: notebooks.Items, Pods: pods.Items,
+		Served: o.offers != nil, Installed: true,
+	}
 	for _, kind := range Optional {
 		if !w.Served || !o.offers.Serves(kind) {
 			w.Served = false
@@ -93,6 +98,7 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 	watches := func(b *builder.Builder) *builder.Builder {
 		b = b.Watches(&v1alpha1.PodDefault{}, gathered(find.beside), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 			Watches(&v1alpha1.TrainingJob{}, gathered(find.beside), builder.WithPredicates(makers)).
+			Watches(&v1alpha1.Notebook{}, gathered(find.beside), builder.WithPredicates(dressed)).
 			Watches(&corev1.Pod{}, gathered(find.beside), builder.WithPredicates(others))
 		for _, kind := range Optional {
 			b = b.WatchesRawSource(deps.Optional.Source(kind, gathered(find.every), func(ctx context.Context) []reconcile.Request { return find.every(ctx, nil) }))
@@ -153,6 +159,9 @@ var makers = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	old, now := e.ObjectOld.(*v1alpha1.TrainingJob), e.ObjectNew.(*v1alpha1.TrainingJob)
 	return old.Generation != now.Generation || (old.Status.CompletionTime == nil) != (now.Status.CompletionTime == nil)
 }}
+
+// dressed lets through what changes the pod of a notebook: its labels and annotations are the pod's.
+var dressed = predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 
 // others lets through pods that are not Millrace's and ask for PodDefaults.
 var others = predicate.And(

@@ -59,6 +59,7 @@ func TestWorkloadsAreToldAndSteadyStateIsSilent(t *testing.T) {
 	c.must(c.Create(t.Context(), &v1alpha1.TrainingJob{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "job"}, Spec: v1alpha1.TrainingJobSpec{
 		Framework: v1alpha1.PyTorch, Roles: []v1alpha1.Role{{Name: "Worker", Template: corev1.PodTemplateSpec{Spec: pod("").Spec}}},
 	}}))
+	c.must(c.Create(t.Context(), &v1alpha1.Notebook{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "lab"}, Spec: v1alpha1.NotebookSpec{Image: "i"}}))
 	if sent := pass(); sent != 0 {
 		t.Errorf("numbers cost %d requests at once, want none, and a later one", sent)
 	}
@@ -67,7 +68,7 @@ func TestWorkloadsAreToldAndSteadyStateIsSilent(t *testing.T) {
 		t.Errorf("want one patch, got %v", requests.Total())
 	}
 	c.must(c.Get(t.Context(), client.ObjectKeyFromObject(d), d))
-	if *d.Status.Matched != 1 || *d.Status.OtherPods != 1 {
+	if *d.Status.Matched != 2 || *d.Status.OtherPods != 1 {
 		t.Errorf("the status is %+v", d.Status)
 	}
 	clock.SetTime(clock.Now().Add(time.Hour))

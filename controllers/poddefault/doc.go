@@ -12,7 +12,7 @@
 //
 // +kubebuilder:rbac:groups=millrace.dev,resources=poddefaults,verbs=get;list;watch
 // +kubebuilder:rbac:groups=millrace.dev,resources=poddefaults/status,verbs=patch
-// +kubebuilder:rbac:groups=millrace.dev,resources=trainingjobs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=millrace.dev,resources=notebooks;trainingjobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,verbs=get;list;watch
 package poddefault

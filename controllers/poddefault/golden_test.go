@@ -25,6 +25,7 @@ var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 type statusCase struct {
 	PodDefaults []v1alpha1.PodDefault  `json:"podDefaults"`
 	Jobs        []v1alpha1.TrainingJob `json:"jobs"`
+	Notebooks   []v1alpha1.Notebook    `json:"notebooks"`
 	// Pods are the labels of pods that ask for PodDefaults.
 	Pods      []map[string]string `json:"pods"`
 	Served    bool                `json:"served"`
@@ -32,7 +33,7 @@ type statusCase struct {
 }
 
 func (c *statusCase) world() World {
-	w := World{Others: c.PodDefaults, Jobs: c.Jobs, Served: c.Served, Installed: c.Installed}
+	w := World{Others: c.PodDefaults, Jobs: c.Jobs, Notebooks: c.Notebooks, Served: c.Served, Installed: c.Installed}
 	for _, labels := range c.Pods {
 		w.Pods = append(w.Pods, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: labels}})
 	}

@@ -62,7 +62,7 @@ func matching(d *v1alpha1.PodDefault, w World) []v1alpha1.MatchedWorkload {
 	var all []v1alpha1.MatchedWorkload
 	for _, of := range w.workloads() {
 		if matched, conflict := w.meets(d, of); matched {
-			all = append(all, v1alpha1.MatchedWorkload{Kind: of.kind, Name: of.name, Conflict: conflict[:min(len(conflict), longest)]})
+			all = append(all, v1alpha1.MatchedWorkload{Kind: of.kind, Name: of.name, Conflict: strings.ToValidUTF8(conflict[:min(len(conflict), longest)], "")})
 		}
 	}
 	conflictsFirst := func(a, b v1alpha1.MatchedWorkload) int {

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 	"github.com/millrace-ml/millrace/internal/poddefault"
 )
 
@@ -19,8 +20,9 @@ import (
 type World struct {
 	// Others are all PodDefaults of the namespace, this one among them.
 	Others []v1alpha1.PodDefault
-	// Jobs are the TrainingJobs of the namespace.
-	Jobs []v1alpha1.TrainingJob
+	// Jobs and Notebooks are those of the namespace.
+	Jobs      []v1alpha1.TrainingJob
+	Notebooks []v1alpha1.Notebook
 	// Pods are those of the namespace that ask for PodDefaults and are not Millrace's.
 	Pods []corev1.Pod
 	// Served is true where the cluster serves mutating admission policies, Installed where ours and its binding are there.
@@ -41,7 +43,18 @@ func (w World) workloads() []workload {
 			all = append(all, workload{"TrainingJob", job.Name, podsOf(job)})
 		}
 	}
+	for i := range w.Notebooks {
+		if nb := &w.Notebooks[i]; nb.DeletionTimestamp == nil {
+			all = append(all, workload{"Notebook", nb.Name, []poddefault.Pod{podOf(nb)}})
+		}
+	}
 	return all
+}
+
+// podOf is the pod of a notebook, but for the devices of its Accelerator.
+func podOf(nb *v1alpha1.Notebook) poddefault.Pod {
+	t := notebookpod.Template(nb, nil)
+	return poddefault.Pod{Pod: &corev1.Pod{ObjectMeta: t.ObjectMeta, Spec: t.Spec}, Reserved: []string{notebookpod.Prefix}}
 }
 
 // podsOf is the first pod of each role of a job, as far as its template tells.

@@ -15,11 +15,13 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
@@ -143,11 +145,27 @@ func job() *v1alpha1.TrainingJob {
 	}}}}
 }
 
+// elsewhere are the addresses of a Service without a selector: whatever pod they name, what reaches the Service reaches it.
+func elsewhere() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Endpoints", "metadata": map[string]any{"namespace": "matrix", "name": "elsewhere"},
+		"subsets": []any{map[string]any{"addresses": []any{map[string]any{"ip": "10.9.8.7"}}, "ports": []any{map[string]any{"port": int64(8888)}}}},
+	}}
+}
+
 var deeds = []deed{
 	{"list training jobs", list(&v1alpha1.TrainingJobList{}), readers},
 	{"create a training job", create(job()), editors},
 	{"list pod defaults", list(&v1alpha1.PodDefaultList{}), readers},
 	{"create a pod default", create(&v1alpha1.PodDefault{ObjectMeta: in("d")}), editors},
+	{"list notebooks", list(&v1alpha1.NotebookList{}), readers},
+	{"create a notebook", create(&v1alpha1.Notebook{ObjectMeta: in("lab"), Spec: v1alpha1.NotebookSpec{Image: "jupyter"}}), editors},
+	{"list experiments", list(&v1alpha1.ExperimentList{}), readers},
+	{"create an experiment", create(&v1alpha1.Experiment{ObjectMeta: in("search")}), editors},
+	{"list suggestions", list(&v1alpha1.SuggestionList{}), readers},
+	{"create a suggestion", create(&v1alpha1.Suggestion{ObjectMeta: in("next")}), editors},
+	{"list trials", list(&v1alpha1.TrialList{}), readers},
+	{"create a trial", create(&v1alpha1.Trial{ObjectMeta: in("try")}), editors},
 	{"list pods", list(&corev1.PodList{}), readers},
 	{"create a pod", create(pod()), editors},
 	{"exec", post("exec"), editors},
@@ -163,6 +181,8 @@ var deeds = []deed{
 	{"create a role beyond one's own", create(&rbacv1.Role{ObjectMeta: in("r"), Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}},
 	}}), nobody},
+	{"lead a Service to pods of another namespace", create(elsewhere()), nobody},
+	{"lead a Service there by a slice", create(&discoveryv1.EndpointSlice{ObjectMeta: in("elsewhere"), AddressType: discoveryv1.AddressTypeIPv4}), nobody},
 	{"raise the quota", create(&corev1.ResourceQuota{ObjectMeta: in("q")}), nobody},
 	{"open the network", func(ctx context.Context, c client.Client, _ *kubernetes.Clientset) error {
 		return c.DeleteAllOf(ctx, &networkingv1.NetworkPolicy{}, client.InNamespace("matrix"), client.DryRunAll)

@@ -83,14 +83,14 @@ func (c *Client) Ask(ctx context.Context, t Target) (Answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	return ask(func(path string) ([]byte, error) { return c.get(ctx, t.Base, path) })
+	return ask(func(path string) ([]byte, error) { return c.get(ctx, t.Base, path, most) })
 }
 
-// most is how much of an answer is read.
-const most = 4 << 20
+// most is how much of a server's answer is read. Many are asked at once, and what they answer is up to their users.
+const most = 256 << 10
 
-// get reads a path of a server.
-func (c *Client) get(ctx context.Context, base, path string) ([]byte, error) {
+// get reads a path of a server, and of its answer no more than some bytes.
+func (c *Client) get(ctx context.Context, base, path string, most int64) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("GET %s: %w", path, err)

@@ -165,7 +165,7 @@ func TestMetricsNameTheNotebooksInUse(t *testing.T) {
 	prometheus := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := map[string]string{
 			"gpu":   `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"namespace":"team","pod":"lab-0"},"value":[1,"87"]},{"metric":{"namespace":"team","pod":"quiet-0"},"value":[1,"0"]}]}}`,
-			"istio": `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"destination_service_namespace":"team","destination_service_name":"web"},"value":[1,"3"]}]}}`,
+			"istio": `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"destination_service_namespace":"team","destination_service_name":"web-0"},"value":[1,"3"]}]}}`,
 			"bad":   `{"status":"error"}`,
 		}[r.URL.Query().Get("query")]
 		_, _ = w.Write([]byte(answer))
@@ -173,7 +173,7 @@ func TestMetricsNameTheNotebooksInUse(t *testing.T) {
 	defer prometheus.Close()
 	m := &Metrics{Client: NewClient(time.Minute), Base: prometheus.URL + "/", Queries: []string{"gpu", "istio"}}
 	got, err := m.Used(context.Background())
-	want := map[types.NamespacedName]bool{{Namespace: "team", Name: "lab"}: true, {Namespace: "team", Name: "web"}: true}
+	want := map[types.NamespacedName]bool{{Namespace: "team", Name: "lab"}: true, {Namespace: "team", Name: "quiet"}: false, {Namespace: "team", Name: "web-0"}: true}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("in use (-want +got):\n%s, %v", diff, err)
 	}

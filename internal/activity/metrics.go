@@ -15,18 +15,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Queries are those of Prometheus whose series tell of use when their value is above zero: GPUs that work, as NVIDIA's exporter sees
-// them, and requests and open connections as Istio's proxies see them. A series names its notebook by the labels of the table below.
+// Queries are those of Prometheus whose series tell of use: above zero a notebook is in use, at zero it is not, and of one that no series
+// names nothing is known. GPUs that work, as NVIDIA's exporter sees them, and requests, as Istio's proxies do, are signs of use alone: who has
+// a page open may ask for nothing. Open connections, and of HTTP those of websockets, tell that it is not in use either. A series names its
+// notebook by the labels of the table below.
 var Queries = []string{
-	`max by (namespace, pod) (max_over_time(DCGM_FI_DEV_GPU_UTIL{pod!=""}[2m]))`,
-	`max by (exported_namespace, exported_pod) (max_over_time(DCGM_FI_DEV_GPU_UTIL{exported_pod!=""}[2m]))`,
-	`sum by (destination_service_namespace, destination_service_name) (increase(istio_requests_total{reporter="destination",source_app!="millrace"}[2m]))`,
+	`max by (namespace, pod) (max_over_time(DCGM_FI_DEV_GPU_UTIL{pod!=""}[2m])) > 0`,
+	`max by (exported_namespace, exported_pod) (max_over_time(DCGM_FI_DEV_GPU_UTIL{exported_pod!=""}[2m])) > 0`,
+	`sum by (destination_service_namespace, destination_service_name) (increase(istio_requests_total{reporter="destination",source_app!="millrace"}[2m])) > 0`,
 	`sum by (destination_service_namespace, destination_service_name) (istio_tcp_connections_opened_total{reporter="destination"} - istio_tcp_connections_closed_total{reporter="destination"})`,
+	`sum by (namespace, pod) (envoy_http_downstream_cx_upgrades_active{http_conn_manager_prefix=~"inbound.*"})`,
 }
 
-// names are the labels by which a series names a notebook, in pairs of namespace and name.
-var names = [][2]string{
-	{"namespace", "pod"}, {"exported_namespace", "exported_pod"}, {"destination_service_namespace", "destination_service_name"},
+// names are the labels by which a series names a notebook: its namespace, and its name before a suffix.
+var names = []struct{ namespace, name, suffix string }{
+	{"namespace", "pod", "-0"}, {"exported_namespace", "exported_pod", "-0"}, {"destination_service_namespace", "destination_service_name", ""},
 }
 
 // Metrics are a Prometheus that knows of use.
@@ -38,12 +41,15 @@ type Metrics struct {
 	Queries []string
 }
 
-// Used are the notebooks that metrics show in use now.
+// mostSeries is how much of the answer to a query is read.
+const mostSeries = 16 << 20
+
+// Used are the notebooks that metrics name, and whether they show them in use now.
 func (m *Metrics) Used(ctx context.Context) (map[types.NamespacedName]bool, error) {
 	used := map[types.NamespacedName]bool{}
 	for _, query := range m.Queries {
 		ctx, cancel := context.WithTimeout(ctx, m.Timeout)
-		text, err := m.get(ctx, m.Base, "api/v1/query?query="+url.QueryEscape(query))
+		text, err := m.get(ctx, m.Base, "api/v1/query?query="+url.QueryEscape(query), mostSeries)
 		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("asking Prometheus: %w", err)
@@ -70,12 +76,13 @@ func read(text []byte, used map[types.NamespacedName]bool) error {
 		return errors.New("the answer is not that of an instant query")
 	}
 	for _, series := range answer.Data.Result {
-		if len(series.Value) != 2 || !positive(series.Value[1]) {
+		if len(series.Value) != 2 {
 			continue
 		}
-		for _, pair := range names {
-			if name := series.Metric[pair[1]]; name != "" {
-				used[types.NamespacedName{Namespace: series.Metric[pair[0]], Name: strings.TrimSuffix(name, "-0")}] = true
+		for _, by := range names {
+			if name := series.Metric[by.name]; name != "" {
+				key := types.NamespacedName{Namespace: series.Metric[by.namespace], Name: strings.TrimSuffix(name, by.suffix)}
+				used[key] = used[key] || positive(series.Value[1])
 			}
 		}
 	}

@@ -60,6 +60,7 @@ type child struct {
 
 // planners are the kinds that can be planned: the manager's own, by their own Plan, in a cluster on paper.
 func planners(in *paper) map[schema.GroupVersionKind]planner {
+	defaults := config.Default()
 	return map[schema.GroupVersionKind]planner{
 		v1alpha1.GroupVersion.WithKind(trainingjob.Name): plannerOf(in, trainingjob.Kind(in), func() *v1alpha1.TrainingJob { return &v1alpha1.TrainingJob{} }),
 		v1alpha1.GroupVersion.WithKind(accelerator.Name): plannerOf(in, accelerator.Kind(in, health.Default()), func() *v1alpha1.Accelerator { return &v1alpha1.Accelerator{} }),
@@ -69,7 +70,7 @@ func planners(in *paper) map[schema.GroupVersionKind]planner {
 			func() *v1alpha1.Experiment { return &v1alpha1.Experiment{} }),
 		v1alpha1.GroupVersion.WithKind(suggestion.Name): plannerOf(in, suggestion.Kind(suggestion.Outside{Proposer: proposer.AtOnce{}}),
 			func() *v1alpha1.Suggestion { return &v1alpha1.Suggestion{} }),
-		v1alpha1.GroupVersion.WithKind(notebook.Name): plannerOf(in, notebook.Kind(in, config.Default().Notebook.Settings()), func() *v1alpha1.Notebook { return &v1alpha1.Notebook{} }),
+		v1alpha1.GroupVersion.WithKind(notebook.Name): plannerOf(in, notebook.Kind(in, defaults.Notebooks()), func() *v1alpha1.Notebook { return &v1alpha1.Notebook{} }),
 		v1alpha1.GroupVersion.WithKind(trial.Name): plannerOf(in, trial.Kind(trial.Outside{Jobs: in, Live: in, Server: trialjob.Server{
 			Namespace: "millrace-system", Launcher: "docker.io/millrace/manager:dev",
 		}}), func() *v1alpha1.Trial { return &v1alpha1.Trial{} }),

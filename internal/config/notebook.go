@@ -68,14 +68,14 @@ func defaultNotebook() Notebook {
 	}
 }
 
-// Settings is the configuration of notebooks as the controllers take it.
-func (n Notebook) Settings() notebook.Settings {
-	r := n.Route
+// Notebooks is the configuration of notebooks as the controllers take it.
+func (c *Config) Notebooks() notebook.Settings {
+	n, r := c.Notebook, c.Notebook.Route
 	return notebook.Settings{
 		Idle: n.IdleAfter.Duration, MaxLife: n.MaxLife.Duration,
 		Route: route.Settings{
 			Kind: v1alpha1.RouteKind(r.Kind), Host: r.Host, Scheme: r.Scheme, IstioGateway: r.IstioGateway, Gateway: r.Gateway,
-			IngressClass: r.IngressClass, ClusterDomain: r.ClusterDomain,
+			IngressClass: r.IngressClass, ClusterDomain: r.ClusterDomain, UserHeader: c.Profiles.Mesh.UserHeader,
 		},
 	}
 }

@@ -71,6 +71,8 @@ const (
 
 	// MadeFrom is the annotation of a notebook's pod with what it was made from, by field.
 	MadeFrom = "millrace.dev/made-from"
+	// DefaultContainer is the annotation by which a mesh notes which container was the first before it put its own there.
+	DefaultContainer = "kubectl.kubernetes.io/default-container"
 	// Restart is the annotation of a notebook with the UID of the pod that is to be replaced by a new one.
 	Restart = "millrace.dev/restart"
 	// Stopped is the annotation of a notebook, Kubeflow's own, that keeps its server away; the value is the time in RFC 3339.

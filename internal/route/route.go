@@ -29,6 +29,8 @@ type Settings struct {
 	IngressClass string
 	// ClusterDomain is the domain of the cluster's DNS.
 	ClusterDomain string
+	// UserHeader is the header by which a gateway says who somebody is. No route sets it: whoever comes along would be that one.
+	UserHeader string
 }
 
 // Route leads a path to a Service.
@@ -85,9 +87,12 @@ func Kinds() []schema.GroupVersionKind {
 // Obstacle is why there is no route, for a condition.
 type Obstacle struct{ Reason, Message string }
 
-// Choose finds the kind of route that is asked for in a cluster that serves these kinds. Without an obstacle and a row none is wanted.
-func Choose(asked v1alpha1.RouteKind, s Settings, served []schema.GroupVersionKind, rewrite bool) (*Row, *Obstacle) {
-	want := asked
+// Choose finds the kind for a route that is asked for in a cluster that serves these kinds. Without an obstacle and a row none is wanted.
+func Choose(asked v1alpha1.RouteKind, to Route, s Settings, served []schema.GroupVersionKind) (*Row, *Obstacle) {
+	if obstacle := s.pretence(to); obstacle != nil {
+		return nil, obstacle
+	}
+	want, rewrite := asked, to.Rewrite != "" || len(to.Headers) > 0
 	if want == "" || want == v1alpha1.RouteAuto {
 		want = cmp.Or(s.Kind, v1alpha1.RouteAuto)
 	}
@@ -102,6 +107,18 @@ func Choose(asked v1alpha1.RouteKind, s Settings, served []schema.GroupVersionKi
 		}
 	}
 	return nil, nil
+}
+
+// pretence is a header that would make everybody somebody.
+func (s Settings) pretence(to Route) *Obstacle {
+	for _, h := range to.Headers {
+		if s.UserHeader != "" && strings.EqualFold(h.Name, s.UserHeader) {
+			return &Obstacle{v1alpha1.ReasonRouteNotAccepted, fmt.Sprintf(
+				"spec.route.requestHeaders: %s says who somebody is, which is the gateway's to say: remove it.", h.Name,
+			)}
+		}
+	}
+	return nil
 }
 
 func only(r *Row, obstacle *Obstacle) *Row {

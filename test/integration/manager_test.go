@@ -308,7 +308,7 @@ func start(name string, changes ...func(*config.Config)) (context.CancelFunc, *e
 	DeferCleanup(func() { cancel() })
 	Expect(controllers.Setup(ctx, mgr, controllers.Options{
 		Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(), Metrics: controllers.Metrics{Meter: meter},
-		Notebooks: cfg.Notebook.Settings(), Probing: cfg.Notebook.Probing(),
+		Notebooks: cfg.Notebooks(), Probing: cfg.Notebook.Probing(),
 	})).To(Succeed())
 	go func() {
 		defer GinkgoRecover()

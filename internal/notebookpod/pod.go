@@ -1,7 +1,9 @@
 // Copyright The Millrace Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package notebook
+// Package notebookpod makes the pod of a notebook. It is pure: the controller of notebooks runs it, and that of PodDefaults looks at what it
+// would contradict.
+package notebookpod
 
 import (
 	"cmp"
@@ -19,33 +21,31 @@ import (
 )
 
 const (
-	// port is where a server listens that says nothing else.
-	port = 8888
-	// prefix is the variable with the path below which a server is.
-	prefix = "NB_PREFIX"
-	// home is the directory of the user of Jupyter's images, and users the group that owns it.
-	home  = "/home/jovyan"
+	// Port is where a server listens that says nothing else.
+	Port = 8888
+	// Prefix is the variable with the path below which a server is.
+	Prefix = "NB_PREFIX"
+	// Home is the directory of the user of Jupyter's images.
+	Home = "/home/jovyan"
+	// users is the group that owns it.
 	users = 100
-	// Editor is the service account of the people who work in a namespace.
+	// Editor is the service account of the people who work in a namespace: of pods that neither their template nor a PodDefault gives another.
 	Editor = "default-editor"
 	// shared is the volume of /dev/shm.
 	shared = "shared-memory"
 )
 
-// template is the pod that is wanted: the user's, with what existing images rely on. A request is given its devices.
-func template(nb *v1alpha1.Notebook, hasEditor bool, request *accelerator.Request) corev1.PodTemplateSpec {
-	t := written(nb)
-	podspec.AddEnv(&t.Spec, 0, []corev1.EnvVar{{Name: prefix, Value: names.NotebookPath(nb.Namespace, nb.Name)}})
+// Template is the pod that is wanted: the user's, with what existing images rely on. A request is given its devices.
+func Template(nb *v1alpha1.Notebook, request *accelerator.Request) corev1.PodTemplateSpec {
+	t := Written(nb)
+	podspec.AddEnv(&t.Spec, 0, []corev1.EnvVar{{Name: Prefix, Value: names.NotebookPath(nb.Namespace, nb.Name)}})
 	server := &t.Spec.Containers[0]
 	if len(server.Ports) == 0 {
-		podspec.AddPort(&t.Spec, 0, "notebook-port", port)
+		podspec.AddPort(&t.Spec, 0, "notebook-port", Port)
 	}
 	server.WorkingDir = cmp.Or(server.WorkingDir, workingDir(nb))
 	if t.Spec.SecurityContext == nil {
 		t.Spec.SecurityContext = &corev1.PodSecurityContext{FSGroup: new(int64(users))}
-	}
-	if t.Spec.ServiceAccountName == "" && hasEditor {
-		t.Spec.ServiceAccountName = Editor
 	}
 	mount(&t.Spec, nb)
 	podspec.ResolveOnHost(&t.Spec)
@@ -58,8 +58,8 @@ func template(nb *v1alpha1.Notebook, hasEditor bool, request *accelerator.Reques
 	return t
 }
 
-// written is the pod as the user wrote it, in either form.
-func written(nb *v1alpha1.Notebook) corev1.PodTemplateSpec {
+// Written is the pod as the user wrote it, in either form.
+func Written(nb *v1alpha1.Notebook) corev1.PodTemplateSpec {
 	if nb.Spec.Template != nil {
 		return *nb.Spec.Template.DeepCopy()
 	}
@@ -69,7 +69,7 @@ func written(nb *v1alpha1.Notebook) corev1.PodTemplateSpec {
 	}
 	c.Resources = resources(nb)
 	c.ReadinessProbe = &corev1.Probe{
-		ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(port)}},
+		ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(Port)}},
 		PeriodSeconds: 5,
 	}
 	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{c}}}
@@ -94,7 +94,7 @@ func workingDir(nb *v1alpha1.Notebook) string {
 	if w := nb.Spec.Workspace; w != nil && w.MountPath != "" {
 		return w.MountPath
 	}
-	return home
+	return Home
 }
 
 // mount adds the volumes that the notebook names beside its template. That of a workspace to be made comes from the StatefulSet.
@@ -144,11 +144,4 @@ func annotations(nb *v1alpha1.Notebook, users map[string]string) map[string]stri
 		}
 	}
 	return all
-}
-
-// ownLabels are of the objects beside the pod.
-func ownLabels(nb *v1alpha1.Notebook) map[string]string {
-	return map[string]string{
-		names.ManagedBy: names.Manager, names.AppName: "notebook", names.Instance: nb.Name, names.Notebook: nb.Name,
-	}
 }
