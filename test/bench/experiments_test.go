@@ -40,6 +40,7 @@ func TestExperiments(t *testing.T) {
 	b.watch(ctx, ns, &v1alpha1.Trial{}, func(o client.Object) { trials.see(o.GetLabels()[names.Experiment] + "/" + o.GetName()) })
 	b.watch(ctx, ns, &batchv1.Job{}, func(o client.Object) { jobs.see(o.GetName()) })
 
+	b.settle(3) // the manager has started
 	first := make([]time.Duration, 0, single)
 	for i := range single {
 		began, seen := time.Now(), trials.count()
