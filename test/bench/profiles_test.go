@@ -54,7 +54,7 @@ func TestProfiles(t *testing.T) {
 	}
 	took := time.Since(began)
 	table := newTable("Profiles", "all Ready after", "Profiles/s", "CPU of the manager", "RSS")
-	table.row(ready.Load(), took.Round(100*time.Millisecond), pods(float64(ready.Load())/took.Seconds()),
+	table.row(ready.Load(), took.Round(100*time.Millisecond), fmt.Sprintf("%.0f", float64(ready.Load())/took.Seconds()),
 		(b.manager.cpu() - before).Round(10*time.Millisecond), fmt.Sprintf("%d MiB", b.manager.rss()>>20))
 	t.Log("Profiles with 5 members and a quota\n" + table.String())
 	if ready.Load() < profiles {
