@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -111,21 +110,8 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, concurrency int) error {
 // pace is how long events are gathered before PodDefaults are looked at again.
 const pace = time.Second
 
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-
 // gathered wakes what is found a while later, and once for all events until then.
-func gathered(find handler.MapFunc) handler.EventHandler {
-	wake := func(ctx context.Context, o client.Object, q queue) {
-		for _, request := range find(ctx, o) {
-			q.AddAfter(request, pace)
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { wake(ctx, e.Object, q) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { wake(ctx, e.ObjectNew, q) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { wake(ctx, e.Object, q) },
-	}
-}
+func gathered(find handler.MapFunc) handler.EventHandler { return engine.Gathered(find, pace) }
 
 // finder finds the PodDefaults that something is news for.
 type finder struct{ client.Reader }
