@@ -4,16 +4,12 @@
 package poddefault
 
 import (
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/test/golden"
@@ -41,33 +37,15 @@ func (c *statusCase) world() World {
 }
 
 func TestReports(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.in.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var c statusCase
-			if err := yaml.UnmarshalStrict(data, &c); err != nil {
-				t.Fatal(err)
-			}
-			d, w := &c.PodDefaults[0], c.world()
-			Report(d, w, noon)
-			once := d.DeepCopy()
-			if Report(d, w, noon); !gocmp.Equal(once, d) {
-				t.Errorf("a second report says something else:\n%s", gocmp.Diff(once, d))
-			}
-			out, err := yaml.Marshal(d.Status)
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), out)
-		})
-	}
+	golden.Cases(t, func(t *testing.T, c *statusCase) any {
+		d, w := &c.PodDefaults[0], c.world()
+		Report(d, w, noon)
+		once := d.DeepCopy()
+		if Report(d, w, noon); !gocmp.Equal(once, d) {
+			t.Errorf("a second report says something else:\n%s", gocmp.Diff(once, d))
+		}
+		return d.Status
+	})
 }
 
 // FuzzReport judges PodDefaults and jobs with any words in their places.

@@ -6,8 +6,6 @@ package trial
 import (
 	"flag"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
@@ -56,27 +53,7 @@ type outcome struct {
 }
 
 func TestPlans(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.in.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var c planCase
-			if err := yaml.UnmarshalStrict(text, &c); err != nil {
-				t.Fatal(err)
-			}
-			out, err := yaml.Marshal(c.play(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), out)
-		})
-	}
+	golden.Cases(t, func(t *testing.T, c *planCase) any { return c.play(t) })
 }
 
 func (c *planCase) play(t *testing.T) outcome {
