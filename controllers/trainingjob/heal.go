@@ -6,6 +6,7 @@ package trainingjob
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -284,7 +285,5 @@ func replacements(before, after *v1alpha1.TrainingJob) []engine.Count {
 
 // succeeded is true when replicas have succeeded of which the status did not tell. Their pods may be deleted, and they would run again.
 func succeeded(before, after *v1alpha1.TrainingJob) bool {
-	return !slices.EqualFunc(before.Status.Roles, after.Status.Roles, func(a, b v1alpha1.RoleStatus) bool {
-		return a.SucceededIndexes == b.SucceededIndexes
-	})
+	return !maps.EqualFunc(successes(before), successes(after), maps.Equal)
 }

@@ -132,6 +132,27 @@ func TestASuccessIsKeptThoughItsPodIsDeletedASecondLater(t *testing.T) {
 	}
 }
 
+func TestOnlyASuccessIsInAHurry(t *testing.T) {
+	roles := func(roles ...v1alpha1.RoleStatus) *v1alpha1.TrainingJob {
+		return &v1alpha1.TrainingJob{Status: v1alpha1.TrainingJobStatus{Roles: roles}}
+	}
+	waits, done := v1alpha1.RoleStatus{Name: "Worker"}, v1alpha1.RoleStatus{Name: "Worker", SucceededIndexes: "0"}
+	for name, c := range map[string]struct {
+		before, after *v1alpha1.TrainingJob
+		want          bool
+	}{
+		"the first status":     {roles(), roles(waits), false},
+		"nothing has changed":  {roles(done), roles(done), false},
+		"one has succeeded":    {roles(waits), roles(done), true},
+		"already in the first": {roles(), roles(done), true},
+		"one is run again":     {roles(done), roles(waits), true},
+	} {
+		if got := succeeded(c.before, c.after); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 func TestReplacementsAreCountedByEvidence(t *testing.T) {
 	before, after := &v1alpha1.TrainingJob{}, &v1alpha1.TrainingJob{}
 	before.Status.Restarts = []v1alpha1.Restart{{Unit: "worker-0", Lost: 1, Cause: &v1alpha1.Failure{Reason: "NodeTaint"}}}
