@@ -12,11 +12,13 @@ import (
 	"text/tabwriter"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/millrace-ml/millrace/internal/envtest"
 )
 
 // repetitions of each measurement, of which the median is printed.
-const repetitions = 3
+const repetitions = 5
 
 // shape is a number of jobs and the pods of each.
 type shape struct{ jobs, pods int }
@@ -27,26 +29,45 @@ var shapes = []shape{{250, 4}, {1, 500}}
 
 func TestMain(m *testing.M) { os.Exit(envtest.Main(m)) }
 
-// TestRate compares pods made by the manager with the same pods made by a plain client, alone and with the job and the Service that
-// belong to them: these somebody has to write, whoever makes the pods.
+// ways to come to the pods of jobs. The plain client makes the same pods, and in the last way the job and the Service that belong to them
+// before: these somebody has to write, whoever makes the pods.
+var ways = []struct {
+	name string
+	make func(*bench, shape, []corev1.Pod) rated
+}{
+	{"plain client", func(b *bench, _ shape, like []corev1.Pod) rated { return b.plain(like) }},
+	{"manager", func(b *bench, s shape, _ []corev1.Pod) rated { return b.rate(s, false) }},
+	{"manager, jobs exist first", func(b *bench, s shape, _ []corev1.Pod) rated { return b.rate(s, true) }},
+	{"plain client, same objects", func(b *bench, s shape, like []corev1.Pod) rated { return b.same(s, like) }},
+}
+
+// TestRate compares pods made by the manager with the same pods made by a plain client. The machine's speed wanders by half within minutes,
+// so a ratio is that of two runs one after the other, and the processor time a pod takes is printed beside it.
 func TestRate(t *testing.T) {
 	b := newBench(t)
 	b.rate(shape{20, 4}, false) // the first requests of a kind pay for everybody's
-	table := newTable("jobs x pods", "plain client", "manager", "ratio", "jobs exist first", "ratio", "same objects", "ratio")
+	table := newTable("jobs x pods", "by", "pods made", "ratio", "CPU for each pod: API server", "etcd", "manager", "client")
 	for _, s := range shapes {
-		var plain, ours, held, same []float64
+		like := b.rate(s, false).pods
+		runs := make([][]rated, len(ways))
 		for range repetitions {
-			template, rate := b.rate(s, false)
-			ours = append(ours, rate)
-			_, rate = b.rate(s, true)
-			held = append(held, rate)
-			plain = append(plain, b.plain(template))
-			same = append(same, b.same(s, template))
+			for i, w := range ways {
+				runs[i] = append(runs[i], w.make(b, s, like))
+			}
 		}
-		p, o, h, e := median(plain), median(ours), median(held), median(same)
-		table.row(s, pods(p), pods(o), fmt.Sprintf("%.2f", o/p), pods(h), fmt.Sprintf("%.2f", h/p), pods(e), fmt.Sprintf("%.2f", o/e))
+		for i, w := range ways {
+			var ratios []float64
+			for n, r := range runs[i] {
+				ratios = append(ratios, r.rate/runs[0][n].rate)
+			}
+			cpu := func(of int) string {
+				return fmt.Sprintf("%.2f ms", middle(runs[i], func(r rated) float64 { return r.cpu[of] }))
+			}
+			ratio := fmt.Sprintf("%.2f (%.2f to %.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
+			table.row(s, w.name, pods(middle(runs[i], func(r rated) float64 { return r.rate })), ratio, cpu(0), cpu(1), cpu(2), cpu(3))
+		}
 	}
-	t.Log("pods made, medians of 3\n" + table.String())
+	t.Logf("pods made, medians of %d\n%s", repetitions, table)
 }
 
 // TestLife follows jobs from their creation to their end, and counts what the manager asks the API server for.

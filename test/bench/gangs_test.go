@@ -199,7 +199,7 @@ func by(all []request, user string) map[string]int {
 	return count
 }
 
-func middle(all []placement, of func(placement) float64) float64 {
+func middle[T any](all []T, of func(T) float64) float64 {
 	var values []float64
 	for _, p := range all {
 		values = append(values, of(p))

@@ -133,6 +133,16 @@ func childCPU(t *testing.T, name string) time.Duration {
 	return sum
 }
 
+// ownCPU is the processor time of the bench itself, which is the plain client.
+func ownCPU(t *testing.T) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return taken(t, string(stat))
+}
+
 func (p *process) proc(file string) string {
 	p.t.Helper()
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))

@@ -124,63 +124,81 @@ func (b *bench) grant() {
 	}
 }
 
-// rate makes jobs and returns their pods, and how many of them the manager made in a second: from the first job's
-// creation, or, held back, from when all jobs exist.
-func (b *bench) rate(s shape, held bool) ([]corev1.Pod, float64) {
+// rated is what it took to have pods made.
+type rated struct {
+	pods []corev1.Pod
+	rate float64    // of pods made, in a second
+	cpu  [4]float64 // ms for each pod until the last exists: API server, etcd, manager, the bench itself
+}
+
+// clocked makes pods and measures it until so many exist.
+func (b *bench) clocked(ns string, n int, do func()) rated {
 	b.t.Helper()
-	b.settle(3)
-	ns := b.server.Namespace(b.t)
-	if held {
-		b.manager.pause()
+	taken := func() [4]time.Duration {
+		return [4]time.Duration{childCPU(b.t, "kube-apiserver"), childCPU(b.t, "etcd"), b.manager.cpu(), ownCPU(b.t)}
 	}
-	began := time.Now()
-	b.makeJobs(ns, s)
-	if held {
-		began = time.Now()
-		b.manager.resume()
+	before, began := taken(), time.Now()
+	do()
+	r := rated{rate: float64(n) / b.await(ns, n).Sub(began).Seconds()}
+	for i, after := range taken() {
+		r.cpu[i] = float64((after - before[i]).Microseconds()) / 1000 / float64(n)
 	}
-	took := b.await(ns, s.jobs*s.pods).Sub(began)
 	list := &corev1.PodList{}
 	if err := b.admin.List(b.t.Context(), list, client.InNamespace(ns)); err != nil {
 		b.t.Fatal(err)
 	}
-	return list.Items, float64(s.jobs*s.pods) / took.Seconds()
+	r.pods = list.Items
+	return r
 }
 
-// plain makes the same pods with a plain client and returns how many in a second.
-func (b *bench) plain(like []corev1.Pod) float64 {
-	b.t.Helper()
-	b.settle(3)
-	return b.copies(b.server.Namespace(b.t), like, time.Now())
-}
-
-// same makes the same pods with a plain client, and before them the jobs, which nobody runs, and their Services.
-func (b *bench) same(s shape, like []corev1.Pod) float64 {
+// rate has the manager make the pods of jobs: from the first job's creation, or, held back, from when all jobs exist.
+func (b *bench) rate(s shape, held bool) rated {
 	b.t.Helper()
 	b.settle(3)
 	ns := b.server.Namespace(b.t)
-	began := time.Now()
-	b.parallel(s.jobs, func(ctx context.Context, i int) error {
-		j := job(ns, i, s.pods)
-		j.Spec.ManagedBy = "example.com/nobody"
-		service := &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: j.Name},
-			Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: map[string]string{"job": j.Name}},
-		}
-		return errors.Join(b.plainClient.Create(ctx, j), b.plainClient.Create(ctx, service))
-	})
-	return b.copies(ns, like, began)
+	if !held {
+		return b.clocked(ns, s.jobs*s.pods, func() { b.makeJobs(ns, s) })
+	}
+	b.manager.pause()
+	b.makeJobs(ns, s)
+	return b.clocked(ns, s.jobs*s.pods, b.manager.resume)
 }
 
-// copies makes copies of pods and returns how many in a second since the beginning.
-func (b *bench) copies(ns string, like []corev1.Pod, began time.Time) float64 {
+// plain makes the same pods with a plain client.
+func (b *bench) plain(like []corev1.Pod) rated {
+	b.t.Helper()
+	b.settle(3)
+	ns := b.server.Namespace(b.t)
+	return b.clocked(ns, len(like), func() { b.copy(ns, like) })
+}
+
+// same makes the same pods with a plain client, and before them the jobs, which nobody runs, and their Services.
+func (b *bench) same(s shape, like []corev1.Pod) rated {
+	b.t.Helper()
+	b.settle(3)
+	ns := b.server.Namespace(b.t)
+	return b.clocked(ns, len(like), func() {
+		b.parallel(s.jobs, func(ctx context.Context, i int) error {
+			j := job(ns, i, s.pods)
+			j.Spec.ManagedBy = "example.com/nobody"
+			service := &corev1.Service{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: j.Name},
+				Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: map[string]string{"job": j.Name}},
+			}
+			return errors.Join(b.plainClient.Create(ctx, j), b.plainClient.Create(ctx, service))
+		})
+		b.copy(ns, like)
+	})
+}
+
+// copy makes copies of pods.
+func (b *bench) copy(ns string, like []corev1.Pod) {
 	b.t.Helper()
 	b.parallel(len(like), func(ctx context.Context, i int) error {
 		p := like[i].DeepCopy()
 		p.ObjectMeta = metav1.ObjectMeta{Name: p.Name, Namespace: ns, Labels: p.Labels}
 		return b.plainClient.Create(ctx, p)
 	})
-	return float64(len(like)) / b.await(ns, len(like)).Sub(began).Seconds()
 }
 
 // await returns when a namespace has so many pods. It asks for a single pod and the number of others.
