@@ -19,7 +19,7 @@ import (
 
 // state is what is known of an experiment, worked out once for a pass.
 type state struct {
-	study  study.Study
+	study  study.Summary
 	faults []suggest.Fault
 	now    time.Time
 }
@@ -187,13 +187,13 @@ func tooManyFailed(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 }
 
 func allTried(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
-	reached := e.Spec.MaxTrials > 0 && s.study.Over() >= int(e.Spec.MaxTrials)
-	return ending(reached, s, v1alpha1.ReasonMaxTrialsReached, fmt.Sprintf("All %d trials have ended.", s.study.Over()))
+	reached := e.Spec.MaxTrials > 0 && s.study.Over >= int(e.Spec.MaxTrials)
+	return ending(reached, s, v1alpha1.ReasonMaxTrialsReached, fmt.Sprintf("All %d trials have ended.", s.study.Over))
 }
 
 // nothingLeft is a search that has no more proposals, when the trials of those it had have ended.
 func nothingLeft(_ *v1alpha1.Experiment, w World, s state) (decision, bool) {
-	left := w.Searching || w.Answer.Exhausted == "" || len(w.Answer.Found) > 0 || s.study.Over() < len(s.study.Records)
+	left := w.Searching || w.Answer.Exhausted == "" || len(w.Answer.Found) > 0 || s.study.Over < len(s.study.Records)
 	return ending(!left, s, v1alpha1.ReasonSearchExhausted, fmt.Sprintf("There is nothing left to try: %s.", w.Answer.Exhausted))
 }
 
@@ -222,7 +222,7 @@ func goesOn(e *v1alpha1.Experiment, w World, s state) (decision, bool) {
 	} else if e.Spec.MaxDurationSeconds > 0 {
 		d.again = time.Duration(e.Spec.MaxDurationSeconds) * time.Second
 	}
-	counts := s.study.Counts()
+	counts := s.study.Counts
 	switch {
 	case *counts.Running > 0:
 		d.reason, d.message = v1alpha1.ReasonTrialsRunning, "Trials are running."

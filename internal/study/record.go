@@ -119,7 +119,9 @@ func (r Record) Trial(objectives []v1alpha1.Objective, finished int) suggest.Tri
 	if finished == 0 {
 		return t
 	}
-	t.State, t.Finished, t.Curve = r.State(), finished, CurveOf(r.Curve)
+	if t.State, t.Finished = r.State(), finished; t.State == suggest.Stopped {
+		t.Curve = CurveOf(r.Curve)
+	}
 	if t.State == suggest.Succeeded {
 		t.Values = valuesOf(objectives, r.Metrics)
 	}
