@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/condition"
 	"github.com/millrace-ml/millrace/internal/study"
@@ -37,7 +39,7 @@ type rule func(e *v1alpha1.Experiment, w World, s state) (decision, bool)
 
 // rules are asked in this order; the last one always decides.
 var rules = []rule{
-	remembered, badSearch, badTemplate, goalReached, goalInSight, tooManyFailed, allTried, nothingLeft, timeIsUp, suspended, goesOn,
+	remembered, badSearch, stillBad, badTemplate, goalReached, goalInSight, tooManyFailed, allTried, nothingLeft, timeIsUp, suspended, goesOn,
 }
 
 func decide(e *v1alpha1.Experiment, w World, s state) decision {
@@ -80,6 +82,13 @@ func badSearch(e *v1alpha1.Experiment, w World, s state) (decision, bool) {
 		said[i] = "spec." + f.String()
 	}
 	return rejected(v1alpha1.ReasonInvalidSearch, strings.Join(said, "; ")+"."), true
+}
+
+// stillBad is a search that was refused as it stands, while a manager that has just started has not looked at it yet.
+func stillBad(e *v1alpha1.Experiment, w World, _ state) (decision, bool) {
+	c := condition.Get(e, v1alpha1.ConditionAccepted)
+	refused := c.Status == metav1.ConditionFalse && c.Reason == v1alpha1.ReasonInvalidSearch && c.ObservedGeneration == e.Generation
+	return rejected(c.Reason, c.Message), refused && w.Searching
 }
 
 // lookAgain is the wait before the ConfigMap of a template is looked for again: those of users are not watched.

@@ -49,7 +49,9 @@ type Page struct {
 // marks are proposals by their numbers.
 type marks []bool
 
-func (m marks) has(t *v1alpha1.Trial) bool { return int(t.Spec.Proposal) < len(m) && m[t.Spec.Proposal] }
+func (m marks) has(t *v1alpha1.Trial) bool {
+	return int(t.Spec.Proposal) < len(m) && m[t.Spec.Proposal]
+}
 
 // archived are those of which a page has the record.
 func (w World) archived() marks {
