@@ -66,19 +66,17 @@ func (s *Session) Next(n int, cancelled func() bool) Answer {
 	return s.algorithm.next(s.search, n)
 }
 
-// Tell is the result of trial i, from 0, of those that are not Prior: it has ended
-// after all whose results are known.
+// Tell replaces trial i, from 0, of those that are not Prior, which was Pending: it
+// has ended, after all those whose results are known.
 func (s *Session) Tell(i int, t Trial) {
-	own := s.search.own[i]
-	own.State, own.Values, own.Curve, own.Finished = t.State, t.Values, t.Curve, t.Finished
-	s.search.own[i] = own
-	f, ok := s.search.fact(&own)
+	s.search.own[i] = t
+	f, ok := s.search.fact(&t)
 	if !ok {
 		return
 	}
 	facts := s.search.facts
 	pending := slices.IndexFunc(facts, func(f fact) bool { return f.state == Pending })
-	at := pending + slices.IndexFunc(facts[pending:], func(f fact) bool { return f.own == i })
+	at := slices.IndexFunc(facts, func(f fact) bool { return f.own == i })
 	copy(facts[pending+1:at+1], facts[pending:at])
 	f.own = i
 	facts[pending] = f
