@@ -182,7 +182,7 @@ func atGoal(e *v1alpha1.Experiment, w World) *v1alpha1.Trial {
 	return nil
 }
 
-func ended(t *v1alpha1.Trial) bool { return study.RecordOf(t).Over() }
+func ended(t *v1alpha1.Trial) bool { return study.Ended(t) }
 
 func tooManyFailed(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 	if e.Spec.MaxFailedTrials == nil || s.study.Failures() <= int(*e.Spec.MaxFailedTrials) {

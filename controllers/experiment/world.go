@@ -6,6 +6,7 @@ package experiment
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -88,14 +89,17 @@ func studyOf(e *v1alpha1.Experiment, w World) (study.Study, []suggest.Fault) {
 	for _, p := range w.Pages {
 		s.Records = append(s.Records, p.Records...)
 	}
+	paged := len(s.Records)
 	for i := range w.Trials {
 		if t := &w.Trials[i]; !archived.has(t) {
 			s.Records = append(s.Records, study.RecordOf(t))
 		}
 	}
-	byProposal := func(a, b study.Record) int { return cmp.Compare(a.Proposal, b.Proposal) }
+	// Pages are sorted, and older than nearly all there is beside them.
+	byProposal := func(a, b study.Record) int { return cmp.Or(cmp.Compare(a.Proposal, b.Proposal), strings.Compare(a.Name, b.Name)) }
+	slices.SortFunc(s.Records[paged:], byProposal)
 	if !slices.IsSortedFunc(s.Records, byProposal) {
-		slices.SortStableFunc(s.Records, byProposal)
+		slices.SortFunc(s.Records, byProposal)
 	}
 	return s, faults
 }
