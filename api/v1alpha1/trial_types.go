@@ -74,6 +74,11 @@ type TrialSpec struct {
 	// +optional
 	Follows []int32 `json:"follows,omitempty"`
 
+	// results is how many results were known in all when this one was proposed.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Results *int32 `json:"results,omitempty"`
+
 	// assignments are the parameters.
 	// +listType=map
 	// +listMapKey=name

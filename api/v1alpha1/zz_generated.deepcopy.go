@@ -2842,6 +2842,11 @@ func (in *TrialSpec) DeepCopyInto(out *TrialSpec) {
 		*out = make([]int32, len(*in))
 		copy(*out, *in)
 	}
+	if in.Results != nil {
+		in, out := &in.Results, &out.Results
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Assignments != nil {
 		in, out := &in.Assignments, &out.Assignments
 		*out = make([]Assignment, len(*in))

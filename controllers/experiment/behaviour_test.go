@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -296,5 +297,30 @@ func TestATemplateThatIsNotThereIsTold(t *testing.T) {
 	l.pass(all)
 	if len(l.w.Trials) != 2 || l.w.Trials[0].Spec.Template.Job == nil || l.w.Trials[0].Spec.Template.ConfigMap != nil {
 		t.Errorf("want two trials with the template itself, got %+v", l.w.Trials)
+	}
+}
+
+// TestARefusedSearchStaysRefused: a manager that has just started has no answer yet, and said for a moment that the search is Pending.
+func TestARefusedSearchStaysRefused(t *testing.T) {
+	e := search("Hyperband", 3, 9) // r_l is missing
+	e.Generation = 2
+	var w World
+	w.study(e)
+	refused, unanswered := w, w
+	refused.Answer = w.studied.summary.Next(1, func() bool { return false })
+	unanswered.Searching = true
+	Report(e, refused, noon)
+	if e.Status.Phase != v1alpha1.PhaseRejected {
+		t.Fatalf("it is %s", e.Status.Phase)
+	}
+	for i := range e.Status.Conditions {
+		e.Status.Conditions[i].ObservedGeneration = e.Generation // as the engine does
+	}
+	before := e.DeepCopy()
+	if Report(e, unanswered, noon.Add(time.Hour)); !equality.Semantic.DeepEqual(before, e) {
+		t.Errorf("without an answer it is %s: %+v", e.Status.Phase, e.Status.Conditions)
+	}
+	if e.Generation++; decide(e, unanswered, stateOf(e, unanswered, noon)).rejected {
+		t.Error("a search that was changed is not looked at anew")
 	}
 }

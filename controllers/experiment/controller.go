@@ -97,21 +97,22 @@ func (o observer) observe(ctx context.Context, c client.Reader, e *v1alpha1.Expe
 // ask has the next proposals worked out, when there is room for some, and reads the template they need.
 func (o observer) ask(ctx context.Context, c client.Reader, e *v1alpha1.Experiment, w *World) error {
 	who := client.ObjectKeyFromObject(e)
-	if d := decide(e, *w, stateOf(e, *w, time.Time{})); d.over || d.rejected || d.phase == v1alpha1.PhaseSuspended {
-		o.Proposer.Forget(who)
-		return nil
-	}
 	var err error
 	if w.Prior, err = prior(ctx, c, o.pages, e); err != nil {
 		return err
 	}
-	s, _ := studyOf(e, *w)
-	want := room(e, s)
+	w.study(e)
+	state := stateOf(e, *w, time.Time{})
+	if d := decide(e, *w, state); d.over || d.rejected || d.phase == v1alpha1.PhaseSuspended {
+		o.Proposer.Forget(who)
+		return nil
+	}
+	s, want := state.study, state.room(e)
 	if want == 0 {
 		return nil
 	}
 	answer, known := o.Proposer.Ask(who, proposer.Query{
-		Of: fmt.Sprintf("%s/%d", e.UID, e.Generation), ID: fmt.Sprintf("%d/%d/%d", len(s.Records), s.Over(), want), From: len(s.Records),
+		Of: fmt.Sprintf("%s/%d", e.UID, e.Generation), ID: fmt.Sprintf("%d/%d/%d", len(s.Records), s.Over, want), From: len(s.Records),
 		Run: func(cancelled func() bool) study.Result { return s.Next(want, cancelled) },
 	})
 	w.Answer, w.Searching = answer, !known

@@ -62,9 +62,9 @@ func (l *life) look() World {
 	for i := range l.w.Trials {
 		w.Trials = append(w.Trials, *l.w.Trials[i].DeepCopy())
 	}
-	s, faults := studyOf(l.e, w)
-	if want := room(l.e, s); want > 0 && len(faults) == 0 {
-		w.Answer = s.Next(want, func() bool { return false })
+	w.study(l.e)
+	if want := stateOf(l.e, w, l.now).room(l.e); want > 0 && len(w.studied.faults) == 0 {
+		w.Answer = w.studied.summary.Next(want, func() bool { return false })
 	}
 	return w
 }

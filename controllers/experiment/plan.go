@@ -45,8 +45,10 @@ func Plan(e *v1alpha1.Experiment, w World, now time.Time) engine.Plan {
 }
 
 func stateOf(e *v1alpha1.Experiment, w World, now time.Time) state {
-	s, faults := studyOf(e, w)
-	return state{s, faults, now}
+	if w.studied == nil {
+		w.study(e)
+	}
+	return state{w.studied.summary, w.studied.faults, now}
 }
 
 // record is the Suggestion that tells what was proposed.
@@ -73,7 +75,7 @@ func trials(e *v1alpha1.Experiment, w World, s state) []engine.Step {
 		taken[r.Index], last = true, max(last, r.Proposal)
 	}
 	for i, found := range w.Answer.Found {
-		if i == room(e, s.study) {
+		if i == s.room(e) {
 			break
 		}
 		for taken[index] {
@@ -92,7 +94,7 @@ func trial(e *v1alpha1.Experiment, template v1alpha1.TrialTemplate, found study.
 	t := &v1alpha1.Trial{}
 	t.Name, t.Labels = names.TrialOf(e.Name, at.index), labels(e)
 	t.Spec = v1alpha1.TrialSpec{
-		Experiment: e.Name, Index: int32(at.index), Proposal: int32(at.proposal),
+		Experiment: e.Name, Index: int32(at.index), Proposal: int32(at.proposal), Results: new(int32(found.Results)),
 		Assignments: study.Assignments(e.Spec.Parameters, found.Assignment), Labels: found.Labels, Parent: found.Parent, Why: clip(found.Why, mostWhy),
 		Objectives: e.Spec.Objectives, Metrics: e.Spec.Metrics, Template: template, MetricsCollector: e.Spec.MetricsCollector,
 	}
@@ -119,6 +121,7 @@ func clip(text string, most int) string {
 // not worth their time.
 func stops(e *v1alpha1.Experiment, w World, s state, d decision) []engine.Step {
 	var steps []engine.Step
+	early := judge(e, w, s)
 	for i := range w.Trials {
 		t := &w.Trials[i]
 		if ended(t) || t.Spec.Stop != nil || !t.DeletionTimestamp.IsZero() {
@@ -128,7 +131,7 @@ func stops(e *v1alpha1.Experiment, w World, s state, d decision) []engine.Step {
 		case d.over && e.Spec.AtEnd != v1alpha1.AtEndFinish:
 			steps = append(steps, stopping(t, atEnd(e, w, t, d)))
 		case !d.over:
-			if stop = early(e, w, s, t); stop != nil {
+			if stop = early(t); stop != nil {
 				steps = append(steps, stopping(t, *stop))
 			}
 		}
@@ -144,13 +147,13 @@ func atEnd(e *v1alpha1.Experiment, w World, t *v1alpha1.Trial, d decision) v1alp
 	return v1alpha1.TrialStop{Reason: v1alpha1.StopKilled, Message: clip("The experiment has ended: "+d.message, mostMessage)}
 }
 
-// early asks the early-stopping rule of an experiment about a trial that runs.
-func early(e *v1alpha1.Experiment, w World, s state, t *v1alpha1.Trial) *v1alpha1.TrialStop {
+// judge asks the early-stopping rule of an experiment about trials that run.
+func judge(e *v1alpha1.Experiment, w World, s state) func(*v1alpha1.Trial) *v1alpha1.TrialStop {
 	rule, wanted := study.RuleOf(e)
-	if _, measured := w.Live[t.UID]; !wanted || !measured {
-		return nil
+	if !wanted || len(w.Live) == 0 {
+		return func(*v1alpha1.Trial) *v1alpha1.TrialStop { return nil }
 	}
-	curves := map[string][]suggest.Point{}
+	curves, running := map[string][]suggest.Point{}, map[string]suggest.Trial{}
 	for i := range w.Trials {
 		for _, p := range w.Live[w.Trials[i].UID].Series[rule.Objective.Metric].Curve {
 			curves[w.Trials[i].Name] = append(curves[w.Trials[i].Name], suggest.Point(p))
@@ -160,14 +163,17 @@ func early(e *v1alpha1.Experiment, w World, s state, t *v1alpha1.Trial) *v1alpha
 	for i := range all {
 		if live := curves[all[i].Name]; all[i].State == suggest.Pending && len(live) > 0 {
 			all[i].Curve = live
+			running[all[i].Name] = all[i]
 		}
 	}
-	i := slices.IndexFunc(all, func(one suggest.Trial) bool { return one.Name == t.Name && !one.Prior })
-	verdict := suggest.Stop(rule, all[i], all)
-	if !verdict.Stop {
-		return nil
+	judge := suggest.NewJudge(rule, all)
+	return func(t *v1alpha1.Trial) *v1alpha1.TrialStop {
+		verdict := judge.Stop(running[t.Name])
+		if !verdict.Stop {
+			return nil
+		}
+		return &v1alpha1.TrialStop{Reason: v1alpha1.StopEarly, Message: clip(rule.Name+": "+verdict.Why, mostMessage)}
 	}
-	return &v1alpha1.TrialStop{Reason: v1alpha1.StopEarly, Message: clip(rule.Name+": "+verdict.Why, mostMessage)}
 }
 
 // stopping tells a trial to stop. The trial does the rest.
@@ -191,8 +197,8 @@ func nextPage(e *v1alpha1.Experiment, w World) *corev1.ConfigMap {
 	archived := w.archived()
 	var old []study.Record
 	for i := range w.Trials {
-		if r := study.RecordOf(&w.Trials[i]); r.Over() && !archived[r.Proposal] {
-			old = append(old, r)
+		if t := &w.Trials[i]; ended(t) && !archived.has(t) {
+			old = append(old, study.RecordOf(t))
 		}
 	}
 	limit := 0
@@ -213,7 +219,7 @@ func putAway(w World) []engine.Step {
 	archived := w.archived()
 	var steps []engine.Step
 	for i := range w.Trials {
-		if t := &w.Trials[i]; archived[int(t.Spec.Proposal)] && t.DeletionTimestamp.IsZero() {
+		if t := &w.Trials[i]; archived.has(t) && t.DeletionTimestamp.IsZero() {
 			steps = append(steps, engine.Step{Object: t})
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/condition"
 	"github.com/millrace-ml/millrace/internal/study"
@@ -19,7 +21,7 @@ import (
 
 // state is what is known of an experiment, worked out once for a pass.
 type state struct {
-	study  study.Study
+	study  study.Summary
 	faults []suggest.Fault
 	now    time.Time
 }
@@ -37,7 +39,7 @@ type rule func(e *v1alpha1.Experiment, w World, s state) (decision, bool)
 
 // rules are asked in this order; the last one always decides.
 var rules = []rule{
-	remembered, badSearch, badTemplate, goalReached, goalInSight, tooManyFailed, allTried, nothingLeft, timeIsUp, suspended, goesOn,
+	remembered, badSearch, stillBad, badTemplate, goalReached, goalInSight, tooManyFailed, allTried, nothingLeft, timeIsUp, suspended, goesOn,
 }
 
 func decide(e *v1alpha1.Experiment, w World, s state) decision {
@@ -80,6 +82,13 @@ func badSearch(e *v1alpha1.Experiment, w World, s state) (decision, bool) {
 		said[i] = "spec." + f.String()
 	}
 	return rejected(v1alpha1.ReasonInvalidSearch, strings.Join(said, "; ")+"."), true
+}
+
+// stillBad is a search that was refused as it stands, while a manager that has just started has not looked at it yet.
+func stillBad(e *v1alpha1.Experiment, w World, _ state) (decision, bool) {
+	c := condition.Get(e, v1alpha1.ConditionAccepted)
+	refused := c.Status == metav1.ConditionFalse && c.Reason == v1alpha1.ReasonInvalidSearch && c.ObservedGeneration == e.Generation
+	return rejected(c.Reason, c.Message), refused && w.Searching
 }
 
 // lookAgain is the wait before the ConfigMap of a template is looked for again: those of users are not watched.
@@ -173,7 +182,7 @@ func atGoal(e *v1alpha1.Experiment, w World) *v1alpha1.Trial {
 	return nil
 }
 
-func ended(t *v1alpha1.Trial) bool { return study.RecordOf(t).Over() }
+func ended(t *v1alpha1.Trial) bool { return study.Ended(t) }
 
 func tooManyFailed(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 	if e.Spec.MaxFailedTrials == nil || s.study.Failures() <= int(*e.Spec.MaxFailedTrials) {
@@ -187,13 +196,13 @@ func tooManyFailed(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 }
 
 func allTried(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
-	reached := e.Spec.MaxTrials > 0 && s.study.Over() >= int(e.Spec.MaxTrials)
-	return ending(reached, s, v1alpha1.ReasonMaxTrialsReached, fmt.Sprintf("All %d trials have ended.", s.study.Over()))
+	reached := e.Spec.MaxTrials > 0 && s.study.Over >= int(e.Spec.MaxTrials)
+	return ending(reached, s, v1alpha1.ReasonMaxTrialsReached, fmt.Sprintf("All %d trials have ended.", s.study.Over))
 }
 
 // nothingLeft is a search that has no more proposals, when the trials of those it had have ended.
 func nothingLeft(_ *v1alpha1.Experiment, w World, s state) (decision, bool) {
-	left := w.Searching || w.Answer.Exhausted == "" || len(w.Answer.Found) > 0 || s.study.Over() < len(s.study.Records)
+	left := w.Searching || w.Answer.Exhausted == "" || len(w.Answer.Found) > 0 || s.study.Over < len(s.study.Records)
 	return ending(!left, s, v1alpha1.ReasonSearchExhausted, fmt.Sprintf("There is nothing left to try: %s.", w.Answer.Exhausted))
 }
 
@@ -222,7 +231,7 @@ func goesOn(e *v1alpha1.Experiment, w World, s state) (decision, bool) {
 	} else if e.Spec.MaxDurationSeconds > 0 {
 		d.again = time.Duration(e.Spec.MaxDurationSeconds) * time.Second
 	}
-	counts := s.study.Counts()
+	counts := s.study.Counts
 	switch {
 	case *counts.Running > 0:
 		d.reason, d.message = v1alpha1.ReasonTrialsRunning, "Trials are running."

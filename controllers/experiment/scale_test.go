@@ -42,6 +42,7 @@ func large(trials int) (*v1alpha1.Experiment, World) {
 func BenchmarkPass(b *testing.B) {
 	e, w := large(10_000)
 	for b.Loop() {
+		w.study(e)
 		decide(e, w, stateOf(e, w, noon))
 		Plan(e, w, noon)
 		Report(e, w, noon)

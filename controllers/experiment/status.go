@@ -27,7 +27,7 @@ func Report(e *v1alpha1.Experiment, w World, now time.Time) {
 	if e.Status.StartTime == nil {
 		e.Status.StartTime = stamp(now)
 	}
-	e.Status.Trials = s.study.Counts()
+	e.Status.Trials = s.study.Counts
 	e.Status.Trials.Archived = int32(archivedOnly(w))
 	e.Status.Best, e.Status.Pareto, e.Status.Curve = s.study.Best(), s.study.Pareto(), s.study.Curve()
 	e.Status.Failure = s.study.Failure()
@@ -43,13 +43,16 @@ func Report(e *v1alpha1.Experiment, w World, now time.Time) {
 // archivedOnly is how many trials are in pages and no objects any more.
 func archivedOnly(w World) int {
 	archived := w.archived()
-	there := 0
+	gone := 0
+	for _, p := range w.Pages {
+		gone += len(p.Records)
+	}
 	for i := range w.Trials {
-		if archived[int(w.Trials[i].Spec.Proposal)] {
-			there++
+		if archived.has(&w.Trials[i]) {
+			gone--
 		}
 	}
-	return len(archived) - there
+	return gone
 }
 
 func stamp(t time.Time) *metav1.Time {
@@ -60,7 +63,7 @@ func stamp(t time.Time) *metav1.Time {
 // estimate is the end of an experiment whose number of trials is bounded, told from those that have ended.
 func estimate(e *v1alpha1.Experiment, s state, d decision) *metav1.Time {
 	mean, last := s.study.Lasted()
-	left := int(e.Spec.MaxTrials) - s.study.Over()
+	left := int(e.Spec.MaxTrials) - s.study.Over
 	if d.over || e.Spec.MaxTrials == 0 || left <= 0 || mean == 0 {
 		return nil
 	}

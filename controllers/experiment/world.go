@@ -6,6 +6,7 @@ package experiment
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -36,6 +37,8 @@ type World struct {
 	Live map[uid]trialjob.Measured
 	// Recorded is true when the Suggestion of the experiment is there.
 	Recorded bool
+	// studied is what follows from the above; nil when it is not worked out yet.
+	studied *studied
 }
 
 // Page is a ConfigMap with records.
@@ -44,15 +47,37 @@ type Page struct {
 	Records []study.Record
 }
 
-// archived are the records of all pages, by their proposals.
-func (w World) archived() map[int]bool {
-	known := map[int]bool{}
+// marks are proposals by their numbers.
+type marks []bool
+
+func (m marks) has(t *v1alpha1.Trial) bool {
+	return int(t.Spec.Proposal) < len(m) && m[t.Spec.Proposal]
+}
+
+// archived are those of which a page has the record.
+func (w World) archived() marks {
+	var known marks
 	for _, p := range w.Pages {
-		for _, r := range p.Records {
-			known[r.Proposal] = true
+		for i := range p.Records {
+			if n := p.Records[i].Proposal; n >= len(known) {
+				known = append(known, make(marks, n+1-len(known))...)
+			}
+			known[p.Records[i].Proposal] = true
 		}
 	}
 	return known
+}
+
+// studied is the search of an experiment with its trials, and what is wrong with it.
+type studied struct {
+	summary study.Summary
+	faults  []suggest.Fault
+}
+
+// study works out what is decided by the trials, once for a pass.
+func (w *World) study(e *v1alpha1.Experiment) {
+	s, faults := studyOf(e, *w)
+	w.studied = &studied{s.Sum(), faults}
 }
 
 // studyOf is the search of an experiment with its trials.
@@ -60,23 +85,31 @@ func studyOf(e *v1alpha1.Experiment, w World) (study.Study, []suggest.Fault) {
 	problem, faults := study.ProblemOf(study.SearchOf(e), e.Namespace, e.Name)
 	s := study.Study{Problem: problem, Objectives: e.Spec.Objectives, Prior: w.Prior, Parallel: int(max(e.Spec.ParallelTrials, 1))}
 	archived := w.archived()
+	s.Records = make([]study.Record, 0, len(archived)+len(w.Trials))
 	for _, p := range w.Pages {
 		s.Records = append(s.Records, p.Records...)
 	}
+	paged := len(s.Records)
 	for i := range w.Trials {
-		if t := &w.Trials[i]; !archived[int(t.Spec.Proposal)] {
+		if t := &w.Trials[i]; !archived.has(t) {
 			s.Records = append(s.Records, study.RecordOf(t))
 		}
 	}
-	slices.SortStableFunc(s.Records, func(a, b study.Record) int { return cmp.Compare(a.Proposal, b.Proposal) })
+	// Pages are sorted, and older than nearly all there is beside them.
+	byProposal := func(a, b study.Record) int { return cmp.Or(cmp.Compare(a.Proposal, b.Proposal), strings.Compare(a.Name, b.Name)) }
+	slices.SortFunc(s.Records[paged:], byProposal)
+	if !slices.IsSortedFunc(s.Records, byProposal) {
+		slices.SortFunc(s.Records, byProposal)
+	}
 	return s, faults
 }
 
 // room is how many trials may be made now.
-func room(e *v1alpha1.Experiment, s study.Study) int {
-	places := int(e.Spec.ParallelTrials) - (len(s.Records) - s.Over())
+func (s state) room(e *v1alpha1.Experiment) int {
+	made := len(s.study.Records)
+	places := int(e.Spec.ParallelTrials) - (made - s.study.Over)
 	if e.Spec.MaxTrials > 0 {
-		places = min(places, int(e.Spec.MaxTrials)-len(s.Records))
+		places = min(places, int(e.Spec.MaxTrials)-made)
 	}
 	return max(places, 0)
 }

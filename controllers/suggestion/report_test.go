@@ -97,7 +97,7 @@ func TestTheRecordOfAnExperimentIsWrittenTenAtATime(t *testing.T) {
 	var w World
 	for i := range int32(127) {
 		trial := v1alpha1.Trial{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("digits-", i+1)}}
-		trial.Spec.Proposal, trial.Spec.Why = i+1, "drawn at random"
+		trial.Spec.Proposal, trial.Spec.Why, trial.Spec.Results = i+1, "drawn at random", &i
 		w.Trials = append(w.Trials, trial)
 	}
 	Report(s, w, noon)
@@ -108,5 +108,11 @@ func TestTheRecordOfAnExperimentIsWrittenTenAtATime(t *testing.T) {
 	Report(s, w, noon)
 	if *s.Status.Proposed != 127 || len(s.Status.Proposals) != recorded {
 		t.Errorf("at the end: %d proposals of %d", len(s.Status.Proposals), *s.Status.Proposed)
+	}
+	w.Trials = w.Trials[100:] // the others were put away
+	Report(s, w, noon)
+	first := s.Status.Proposals[0]
+	if len(s.Status.Proposals) != recorded || first.Proposal != 78 || *s.Status.Proposals[recorded-1].Results != 126 || *first.Results != 77 {
+		t.Errorf("when trials are put away: %d proposals, from %d with %d results on", len(s.Status.Proposals), first.Proposal, *first.Results)
 	}
 }

@@ -4,8 +4,8 @@
 package suggestion
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -83,28 +83,34 @@ func reportRecord(s *v1alpha1.Suggestion, w World) {
 		say(s, metav1.ConditionFalse, v1alpha1.ReasonPending, fmt.Sprintf("spec.experiment: there is no Experiment %s.", s.Spec.Experiment))
 		return
 	}
-	trials := slices.Clone(w.Trials)
-	slices.SortFunc(trials, func(a, b v1alpha1.Trial) int { return cmp.Compare(a.Spec.Proposal, b.Spec.Proposal) })
-	last := int32(0)
-	if len(trials) > 0 {
-		last = trials[len(trials)-1].Spec.Proposal
+	last, known := int32(0), map[int32]v1alpha1.Proposal{}
+	for _, p := range append(s.Status.Proposals, proposed(w.Trials)...) { // those of trials that were put away stay
+		known[p.Proposal] = p
+		last = max(last, p.Proposal)
 	}
 	if !w.Over {
 		last -= last % atOnce
 	}
 	s.Status.Proposals, s.Status.Proposed = nil, new(last)
-	known := int32(0)
-	for i := range trials {
-		t := &trials[i]
-		known += int32(len(t.Spec.Follows))
-		if t.Spec.Proposal > last-recorded && t.Spec.Proposal <= last {
-			s.Status.Proposals = append(s.Status.Proposals, v1alpha1.Proposal{
-				Proposal: t.Spec.Proposal, Trial: t.Name, Assignments: t.Spec.Assignments, Labels: t.Spec.Labels, Parent: t.Spec.Parent, Why: t.Spec.Why,
-				Results: new(known),
-			})
+	for _, n := range slices.Sorted(maps.Keys(known)) {
+		if n > last-recorded && n <= last {
+			s.Status.Proposals = append(s.Status.Proposals, known[n])
 		}
 	}
 	say(s, metav1.ConditionTrue, v1alpha1.ReasonProposed, "The last proposals are recorded, ten at a time.")
+}
+
+// proposed are the proposals that trials were made of.
+func proposed(trials []v1alpha1.Trial) []v1alpha1.Proposal {
+	proposals := make([]v1alpha1.Proposal, len(trials))
+	for i := range trials {
+		spec := &trials[i].Spec
+		proposals[i] = v1alpha1.Proposal{
+			Proposal: spec.Proposal, Trial: trials[i].Name, Assignments: spec.Assignments, Labels: spec.Labels, Parent: spec.Parent, Why: spec.Why,
+			Results: spec.Results,
+		}
+	}
+	return proposals
 }
 
 // stuck are the reasons that only a change by somebody can mend.

@@ -22,8 +22,7 @@ func bestSoFar(s searched) []float64 {
 	o := s.Spec.Objectives[0]
 	order, _ := study.Order(s.records)
 	var curve []float64
-	for _, proposal := range order {
-		i := slices.IndexFunc(s.records, func(r study.Record) bool { return r.Proposal == proposal })
+	for _, i := range order {
 		v := trialjob.Real(metricOf(s.records[i], o.Metric))
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			continue

@@ -90,16 +90,20 @@ func NewOnDemandCache(mgr ctrl.Manager, label string) (*OnDemandCache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("selecting by %s: %w", label, err)
 	}
-	store, err := cache.New(mgr.GetConfig(), cache.Options{
+	d := &OnDemandCache{
+		live: mgr.GetAPIReader(), mapper: mgr.GetRESTMapper(), label: label, clock: clock.RealClock{},
+		asks: make(chan schema.GroupVersionKind, 100), kinds: map[schema.GroupVersionKind]*demanded{},
+	}
+	d.Cache, err = cache.New(mgr.GetConfig(), cache.Options{
 		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(),
 		DefaultLabelSelector: labels.NewSelector().Add(*has), DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultWatchErrorHandler: func(ctx context.Context, r *toolscache.Reflector, err error) {
+			toolscache.DefaultWatchErrorHandler(ctx, r, err)
+			d.failed(err)
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making a cache of kinds on demand: %w", err)
-	}
-	d := &OnDemandCache{
-		Cache: store, live: mgr.GetAPIReader(), mapper: mgr.GetRESTMapper(), label: label, clock: clock.RealClock{},
-		asks: make(chan schema.GroupVersionKind, 100), kinds: map[schema.GroupVersionKind]*demanded{},
 	}
 	return d, mgr.Add(d)
 }
@@ -136,14 +140,37 @@ func (d *OnDemandCache) Use(kind schema.GroupVersionKind, user types.NamespacedN
 		k.closing = nil
 	}
 	// One that could not be read is asked for anew by whoever still needs it: who mended it does not tell us.
-	if k.access != AccessReady && !k.asked {
-		select {
-		case d.asks <- kind:
-			k.asked = true
-		default: // the next pass asks again
-		}
+	if k.access != AccessReady {
+		d.ask(kind, k)
 	}
 	return cmp.Or(k.access, AccessPending), k.why
+}
+
+// ask has a kind looked for, unless it is being looked for.
+func (d *OnDemandCache) ask(kind schema.GroupVersionKind, k *demanded) {
+	if k.asked {
+		return
+	}
+	select {
+	case d.asks <- kind:
+		k.asked = true
+	default: // whoever needs it asks again
+	}
+}
+
+// failed is told of a watch that cannot be opened again. Of a kind that is gone, or may not be read any more, it never will be: all that
+// are watched are looked for, since the error does not say which it is.
+func (d *OnDemandCache) failed(err error) {
+	if !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for kind, k := range d.kinds {
+		if k.access == AccessReady {
+			d.ask(kind, k)
+		}
+	}
 }
 
 // Release implements OnDemand.
@@ -161,9 +188,12 @@ func (d *OnDemandCache) Release(user types.NamespacedName) {
 	}
 }
 
-// open watches a kind and wakes its users when what is known of it has changed.
+// open watches a kind, or ends the watch on one that cannot be read any more, and wakes its users when what is known of it has changed.
 func (d *OnDemandCache) open(ctx context.Context, kind schema.GroupVersionKind) {
-	access, why := d.try(ctx, kind)
+	d.mu.Lock()
+	watched := d.kinds[kind] != nil && d.kinds[kind].access == AccessReady
+	d.mu.Unlock()
+	access, why := d.try(ctx, kind, watched)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := d.kinds[kind]
@@ -213,31 +243,50 @@ func (d *OnDemandCache) handler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{AddFunc: told, UpdateFunc: func(_, o any) { told(o) }, DeleteFunc: told}
 }
 
-// try opens the watch. A list of one object comes first, because an informer that may not list tries for ever.
-func (d *OnDemandCache) try(ctx context.Context, kind schema.GroupVersionKind) (Access, string) {
+// try opens the watch, unless there is one. A list of one object comes first, because an informer that may not list tries for ever.
+func (d *OnDemandCache) try(ctx context.Context, kind schema.GroupVersionKind, watched bool) (Access, string) {
 	ctx, cancel := context.WithTimeout(ctx, syncs)
 	defer cancel()
+	access, err := d.readable(ctx, kind)
+	if watched && access == AccessMissing && !apierrors.IsNotFound(err) && !meta.IsNoMatchError(err) {
+		return AccessReady, "" // what could not be asked now is not gone
+	}
+	if access == AccessReady && !watched {
+		if err = d.watch(ctx, kind); err != nil {
+			access = AccessMissing
+		}
+	}
+	if access != AccessReady {
+		err = errors.Join(err, d.RemoveInformer(ctx, Blank(kind)))
+	}
+	if err == nil {
+		return access, ""
+	}
+	return access, messageOf(err)
+}
+
+// readable is whether a kind can be listed, and why not.
+func (d *OnDemandCache) readable(ctx context.Context, kind schema.GroupVersionKind) (Access, error) {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 	switch err := d.live.List(ctx, list, client.Limit(1), client.HasLabels{d.label}); {
 	case apierrors.IsForbidden(err):
-		return AccessForbidden, messageOf(err)
-	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return AccessMissing, err.Error()
+		return AccessForbidden, err
 	case err != nil:
-		return AccessMissing, err.Error()
+		return AccessMissing, err
 	}
 	if namespaced, err := apiutil.IsGVKNamespaced(kind, d.mapper); err == nil && !namespaced {
-		return AccessClusterWide, ""
+		return AccessClusterWide, nil
 	}
+	return AccessReady, nil
+}
+
+func (d *OnDemandCache) watch(ctx context.Context, kind schema.GroupVersionKind) error {
 	informer, err := d.GetInformer(ctx, Blank(kind))
 	if err == nil {
 		_, err = informer.AddEventHandler(d.handler())
 	}
-	if err != nil {
-		return AccessMissing, errors.Join(err, d.RemoveInformer(ctx, Blank(kind))).Error()
-	}
-	return AccessReady, ""
+	return err
 }
 
 // close ends the watch on a kind that nobody uses.

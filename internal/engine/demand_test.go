@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -154,5 +155,36 @@ func TestAKindOfTheClusterIsNotWatched(t *testing.T) {
 	d.use(planet, AccessClusterWide)
 	if len(d.watches.open) > 0 {
 		t.Errorf("open %v", d.watches.open)
+	}
+}
+
+// TestAKindThatGoesIsNotWatched: the watch on a kind whose definition is removed fails for ever, and trials were told that it is served.
+func TestAKindThatGoesIsNotWatched(t *testing.T) {
+	d := newDemand(t)
+	gone := apierrors.NewNotFound(schema.GroupResource{Group: simulation.Group, Resource: "simulations"}, "")
+	for name, c := range map[string]struct {
+		failed, answer error
+		want           Access
+		open           bool
+	}{
+		"it is another kind's watch that fails": {gone, nil, AccessReady, true},
+		"the API server cannot be asked":        {gone, errors.New("connection refused"), AccessReady, true},
+		"its definition is removed":             {gone, gone, AccessMissing, false},
+		"it may not be read any more":           {apierrors.NewForbidden(schema.GroupResource{}, "", nil), apierrors.NewForbidden(schema.GroupResource{}, "", nil), AccessForbidden, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := demand{d.OnDemandCache, d.watches, d.lists, t, d.clock, d.woken}
+			d.answer = func() error { return nil }
+			if d.Use(simulation, one); len(d.asks) > 0 {
+				d.opens()
+			}
+			d.use(simulation, AccessReady)
+			d.answer = func() error { return c.answer }
+			d.failed(fmt.Errorf("failed to list: %w", c.failed))
+			d.opens()
+			if got := d.kinds[simulation].access; got != c.want || d.watches.open[simulation] != c.open {
+				t.Errorf("it is %s and watched is %t, want %s and %t", got, d.watches.open[simulation], c.want, c.open)
+			}
+		})
 	}
 }

@@ -53,6 +53,12 @@ func (r Record) State() suggest.State {
 	return suggest.Pending
 }
 
+// Ended is true of a Trial whose record is over. The phase alone does not end one.
+func Ended(t *v1alpha1.Trial) bool {
+	_, ended := states[t.Status.Phase]
+	return ended && condition.Decided(t, v1alpha1.ConditionSucceeded)
+}
+
 // RecordOf is the record of a Trial.
 func RecordOf(t *v1alpha1.Trial) Record {
 	r := Record{
@@ -62,8 +68,7 @@ func RecordOf(t *v1alpha1.Trial) Record {
 	for _, f := range t.Spec.Follows {
 		r.Follows = append(r.Follows, int(f))
 	}
-	if !condition.Decided(t, v1alpha1.ConditionSucceeded) {
-		// The phase alone does not end a trial.
+	if !Ended(t) {
 		if r.Over() {
 			r.Phase = v1alpha1.PhasePending
 		}
@@ -119,7 +124,9 @@ func (r Record) Trial(objectives []v1alpha1.Objective, finished int) suggest.Tri
 	if finished == 0 {
 		return t
 	}
-	t.State, t.Finished, t.Curve = r.State(), finished, CurveOf(r.Curve)
+	if t.State, t.Finished = r.State(), finished; t.State == suggest.Stopped {
+		t.Curve = CurveOf(r.Curve)
+	}
 	if t.State == suggest.Succeeded {
 		t.Values = valuesOf(objectives, r.Metrics)
 	}

@@ -5,6 +5,7 @@ package study
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -43,53 +44,54 @@ type Found struct {
 	Results int
 }
 
-// Order are the proposals that have ended, in the order in which they did: first those that others follow, whose order is settled by
-// that, then the rest by time. Settled is how many the first are.
+// Order are the indices of the records of trials that have ended, in the order in which they did: first those that others follow, whose
+// order is settled by that, then the rest by time. Settled is how many the first are.
 func Order(records []Record) (order []int, settled int) {
-	ended, followed := map[int]Record{}, map[int]bool{}
-	for _, r := range records {
-		if r.Over() {
-			ended[r.Proposal] = r
+	at := map[int]int{} // those that have ended and are not in order yet, by proposal
+	for i := range records {
+		if records[i].Over() {
+			at[records[i].Proposal] = i
 		}
 	}
-	for _, r := range records {
-		for _, f := range r.Follows {
-			if _, there := ended[f]; there && !followed[f] {
-				order, followed[f] = append(order, f), true
+	order = make([]int, 0, len(at))
+	for i := range records {
+		for _, f := range records[i].Follows {
+			if k, there := at[f]; there {
+				order = append(order, k)
+				delete(at, f)
 			}
 		}
 	}
 	settled = len(order)
-	var rest []Record
-	for _, r := range records {
-		if r.Over() && !followed[r.Proposal] {
-			rest = append(rest, r)
-		}
-	}
-	slices.SortStableFunc(rest, func(a, b Record) int { return cmp.Or(a.Ended.Compare(b.Ended), cmp.Compare(a.Proposal, b.Proposal)) })
-	for _, r := range rest {
-		order = append(order, r.Proposal)
-	}
+	order = append(order, slices.Collect(maps.Values(at))...)
+	slices.SortFunc(order[settled:], func(i, k int) int {
+		a, b := &records[i], &records[k]
+		return cmp.Or(a.Ended.Compare(b.Ended), cmp.Compare(a.Proposal, b.Proposal))
+	})
 	return order, settled
 }
 
-// Trials are all trials as algorithms see them, with those results that are among the first known of the order.
-func (s Study) Trials(order []int, known int) []suggest.Trial {
-	finished := map[int]int{}
-	for i, proposal := range order[:known] {
-		finished[proposal] = i + 1
-	}
-	trials := slices.Clone(s.Prior)
-	for _, r := range s.Records {
-		trials = append(trials, r.Trial(s.Objectives, finished[r.Proposal]))
+// All are all trials with all results and curves.
+func (s Study) All() []suggest.Trial {
+	order, _ := Order(s.Records)
+	trials := s.trials(order)
+	for i := range s.Records {
+		trials[len(s.Prior)+i].Curve = CurveOf(s.Records[i].Curve)
 	}
 	return trials
 }
 
-// All are all trials with all results.
-func (s Study) All() []suggest.Trial {
-	order, _ := Order(s.Records)
-	return s.Trials(order, len(order))
+// trials are all trials as algorithms see them, with the results of those in an order.
+func (s Study) trials(known []int) []suggest.Trial {
+	finished := make([]int, len(s.Records))
+	for i, k := range known {
+		finished[k] = i + 1
+	}
+	trials := append(make([]suggest.Trial, 0, len(s.Prior)+len(s.Records)), s.Prior...)
+	for i := range s.Records {
+		trials = append(trials, s.Records[i].Trial(s.Objectives, finished[i]))
+	}
+	return trials
 }
 
 // Next proposes up to want trials. They are asked for one by one, each with the results that its place in the order gives it.
@@ -100,44 +102,43 @@ func (s Study) Next(want int, cancelled func() bool) Result {
 			return result
 		}
 	}
-	order, settled := Order(s.Records)
-	known, told := settled, settled
-	made := s.Trials(order, settled)
-	for len(result.Found) < want && !cancelled() {
-		made, known = s.learn(made, order, known, s.due(len(made)-len(s.Prior), len(order)))
-		answer, err := suggest.Next(s.Problem, made, 1, cancelled)
-		if err != nil {
-			result.Faults = []suggest.Fault{{Path: "algorithm", Message: err.Error()}}
-			return result
+	order, known := Order(s.Records)
+	told := known
+	session, err := suggest.Begin(s.Problem, s.trials(order[:known]))
+	if err != nil {
+		result.Faults = []suggest.Fault{{Path: "algorithm", Message: err.Error()}}
+		return result
+	}
+	tell := func(upTo int) {
+		for ; known < upTo; known++ {
+			session.Tell(order[known], s.Records[order[known]].Trial(s.Objectives, known+1))
 		}
+	}
+	for len(result.Found) < want && !cancelled() {
+		tell(s.due(len(s.Records)+len(result.Found), len(order)))
+		answer := session.Next(1, cancelled)
 		if len(answer.Proposals) == 0 {
 			if known == len(order) || answer.Exhausted != "" || cancelled() {
 				result.Exhausted = answer.Exhausted
 				return result
 			}
-			made, known = s.learn(made, order, known, known+1)
+			tell(known + 1)
 			continue
 		}
-		p := answer.Proposals[0]
-		result.Found = append(result.Found, Found{Proposal: p, Follows: slices.Clone(order[told:known]), Results: known})
+		result.Found = append(result.Found, Found{Proposal: answer.Proposals[0], Follows: s.proposals(order[told:known]), Results: known})
 		told = known
-		made = append(made, suggest.Trial{Name: "next", Assignment: p.Assignment, Labels: p.Labels, State: suggest.Pending})
 	}
 	return result
+}
+
+func (s Study) proposals(records []int) []int {
+	var list []int
+	for _, i := range records {
+		list = append(list, s.Records[i].Proposal)
+	}
+	return list
 }
 
 // due is how many results the next proposal takes into account when there are so many trials: as few as there must be for it to have
 // a place.
 func (s Study) due(trials, ended int) int { return min(max(trials-s.Parallel+1, 0), ended) }
-
-// learn tells results up to a number of them.
-func (s Study) learn(made []suggest.Trial, order []int, known, upTo int) ([]suggest.Trial, int) {
-	for ; known < upTo; known++ {
-		for i, r := range s.Records {
-			if r.Proposal == order[known] {
-				made[len(s.Prior)+i] = r.Trial(s.Objectives, known+1)
-			}
-		}
-	}
-	return made, known
-}

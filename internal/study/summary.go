@@ -4,6 +4,7 @@
 package study
 
 import (
+	"cmp"
 	"math"
 	"regexp"
 	"slices"
@@ -21,11 +22,37 @@ const (
 	points    = 32
 )
 
-// Counts counts the trials.
-func (s Study) Counts() v1alpha1.TrialCounts {
+// Summary is what the trials of a search have come to, worked out once.
+type Summary struct {
+	Study
+	// Counts are how many trials there are, Over how many have ended.
+	Counts v1alpha1.TrialCounts
+	Over   int
+	// ended are the records of trials that have ended, in the order in which they did; results those that have a value of every objective:
+	// one that was stopped early is among them where it had reached one.
+	ended   []*Record
+	results []suggest.Trial
+}
+
+// Sum works a summary out.
+func (s Study) Sum() Summary {
+	order, _ := Order(s.Records)
+	sum := Summary{Study: s, Counts: s.count(), Over: len(order), ended: make([]*Record, len(order)), results: make([]suggest.Trial, 0, len(order))}
+	for i, k := range order {
+		r := &s.Records[k]
+		sum.ended[i] = r
+		// Their curves are not read: of 10,000 trials that would take longer than all the rest.
+		if values := valuesOf(s.Objectives, r.Metrics); values != nil && r.State() != suggest.Failed {
+			sum.results = append(sum.results, suggest.Trial{Name: r.Name, State: suggest.Succeeded, Values: values, Finished: len(sum.results) + 1})
+		}
+	}
+	return sum
+}
+
+func (s Study) count() v1alpha1.TrialCounts {
 	n := map[string]int32{}
-	for _, r := range s.Records {
-		n[r.Phase]++
+	for i := range s.Records {
+		n[s.Records[i].Phase]++
 	}
 	return v1alpha1.TrialCounts{
 		Created: int32(len(s.Records)),
@@ -36,52 +63,11 @@ func (s Study) Counts() v1alpha1.TrialCounts {
 }
 
 // Failures is how many trials failed or ended without a value.
-func (s Study) Failures() int {
-	c := s.Counts()
-	return int(*c.Failed + c.MetricsUnavailable)
-}
-
-// Over is how many have ended.
-func (s Study) Over() int {
-	n := 0
-	for _, r := range s.Records {
-		if r.Over() {
-			n++
-		}
-	}
-	return n
-}
-
-// results are the trials that have a value of every objective, in the order of their ends: one that was stopped early is among them
-// where it had reached one.
-func (s Study) results() []suggest.Trial {
-	var found []suggest.Trial
-	for _, r := range s.ended() {
-		// Their curves are not read: of 10,000 trials that would take longer than all the rest.
-		if values := valuesOf(s.Objectives, r.Metrics); values != nil && r.State() != suggest.Failed {
-			found = append(found, suggest.Trial{Name: r.Name, State: suggest.Succeeded, Values: values, Finished: len(found) + 1})
-		}
-	}
-	return found
-}
-
-// ended are the records of trials that have ended, in the order of their ends.
-func (s Study) ended() []Record {
-	at := map[int]Record{}
-	for _, r := range s.Records {
-		at[r.Proposal] = r
-	}
-	order, _ := Order(s.Records)
-	records := make([]Record, len(order))
-	for i, proposal := range order {
-		records[i] = at[proposal]
-	}
-	return records
-}
+func (s Summary) Failures() int { return int(*s.Counts.Failed + s.Counts.MetricsUnavailable) }
 
 // Best is the best trial; nil while there is none.
-func (s Study) Best() *v1alpha1.BestTrial {
-	best, found := suggest.Best(s.Problem, s.results())
+func (s Summary) Best() *v1alpha1.BestTrial {
+	best, found := suggest.Best(s.Problem, s.results)
 	if !found {
 		return nil
 	}
@@ -89,12 +75,12 @@ func (s Study) Best() *v1alpha1.BestTrial {
 }
 
 // Pareto are the trials that no other beats in all objectives, of several.
-func (s Study) Pareto() []v1alpha1.BestTrial {
+func (s Summary) Pareto() []v1alpha1.BestTrial {
 	if len(s.Objectives) < 2 {
 		return nil
 	}
 	var front []v1alpha1.BestTrial
-	for _, t := range suggest.Pareto(s.Problem, s.results()) {
+	for _, t := range suggest.Pareto(s.Problem, s.results) {
 		if len(front) < frontiers {
 			front = append(front, s.best(t.Name))
 		}
@@ -102,7 +88,7 @@ func (s Study) Pareto() []v1alpha1.BestTrial {
 	return front
 }
 
-func (s Study) best(name string) v1alpha1.BestTrial {
+func (s Summary) best(name string) v1alpha1.BestTrial {
 	i := slices.IndexFunc(s.Records, func(r Record) bool { return r.Name == name })
 	r := s.Records[i]
 	b := v1alpha1.BestTrial{Trial: name, Metrics: r.Metrics}
@@ -116,10 +102,10 @@ func (s Study) best(name string) v1alpha1.BestTrial {
 
 // Curve is the best value of the first objective after so many ends, where it became better. When there are too many points the
 // oldest are thinned out, and the newest kept.
-func (s Study) Curve() []v1alpha1.CurvePoint {
+func (s Summary) Curve() []v1alpha1.CurvePoint {
 	var all []trialjob.Point
 	objective := s.Problem.Objectives[0]
-	for i, t := range s.results() {
+	for i, t := range s.results {
 		value := t.Values[0]
 		if math.IsNaN(value) || math.IsInf(value, 0) {
 			continue
@@ -171,13 +157,13 @@ func Reaches(objectives []v1alpha1.Objective, metrics []v1alpha1.MetricValue) bo
 }
 
 // AtGoal is the first trial that reached the goals and ended with it.
-func (s Study) AtGoal() (Record, bool) {
+func (s Summary) AtGoal() (Record, bool) {
 	if !slices.ContainsFunc(s.Objectives, func(o v1alpha1.Objective) bool { return o.Goal != "" }) {
 		return Record{}, false
 	}
-	for _, r := range s.ended() {
+	for _, r := range s.ended {
 		if r.State() != suggest.Failed && Reaches(s.Objectives, r.Metrics) {
-			return r, true
+			return *r, true
 		}
 	}
 	return Record{}, false
@@ -187,15 +173,13 @@ func (s Study) AtGoal() (Record, bool) {
 const alike = 2
 
 // Failure is why the last trials failed, when they failed alike.
-func (s Study) Failure() *v1alpha1.TrialsFailure {
-	ended := s.ended()
-	slices.Reverse(ended)
-	n := int32(0)
-	for _, r := range ended {
+func (s Summary) Failure() *v1alpha1.TrialsFailure {
+	n, last := int32(0), (*Record)(nil)
+	for _, r := range slices.Backward(s.ended) {
 		if r.Phase == v1alpha1.PhaseKilled {
 			continue
 		}
-		if r.State() != suggest.Failed || symptom(r) != symptom(first(ended)) {
+		if last = cmp.Or(last, r); r.State() != suggest.Failed || symptom(r) != symptom(last) {
 			break
 		}
 		n++
@@ -203,31 +187,25 @@ func (s Study) Failure() *v1alpha1.TrialsFailure {
 	if n < alike {
 		return nil
 	}
-	return &v1alpha1.TrialsFailure{Trials: n, Example: first(ended).Name, Message: first(ended).Message}
-}
-
-// first is the first of some records that was not killed.
-func first(records []Record) Record {
-	i := slices.IndexFunc(records, func(r Record) bool { return r.Phase != v1alpha1.PhaseKilled })
-	return records[max(i, 0)]
+	return &v1alpha1.TrialsFailure{Trials: n, Example: last.Name, Message: last.Message}
 }
 
 var digits = regexp.MustCompile(`[0-9][0-9a-f.]*`)
 
 // symptom is a message without what differs from trial to trial.
-func symptom(r Record) string {
+func symptom(r *Record) string {
 	return r.Phase + digits.ReplaceAllString(strings.ReplaceAll(r.Message, r.Name, "TRIAL"), "N")
 }
 
 // Lasted is how long the trials that came to an end by themselves took on average, and when the last one ended.
-func (s Study) Lasted() (mean time.Duration, last time.Time) {
+func (s Summary) Lasted() (mean time.Duration, last time.Time) {
 	var sum time.Duration
 	n := time.Duration(0)
-	for _, r := range s.Records {
-		if r.Over() && r.Ended.After(last) {
+	for _, r := range s.ended {
+		if r.Ended.After(last) {
 			last = r.Ended
 		}
-		if r.Over() && !r.Started.IsZero() && r.Ended.After(r.Started) {
+		if !r.Started.IsZero() && r.Ended.After(r.Started) {
 			sum += r.Ended.Sub(r.Started)
 			n++
 		}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 )
 
 // cube is a space as algorithms see it: each parameter is a coordinate from 0
@@ -120,13 +119,14 @@ func (c *cube) canonical(a Assignment) Assignment {
 
 // key is the same for two assignments if and only if they are the same point.
 func (c *cube) key(a Assignment) string {
-	var b strings.Builder
+	b := make([]byte, 0, 128)
 	for i, on := range c.present(a) {
 		if value, ok := a[c.dims[i].Name]; on && ok {
-			b.WriteString(strconv.Itoa(i) + "=" + c.dims[i].respell(value) + "\x00")
+			b = append(append(strconv.AppendInt(b, int64(i), 10), '='), c.dims[i].respell(value)...)
+			b = append(b, 0)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // meets says whether an assignment is within all constraints.

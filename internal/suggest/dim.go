@@ -165,7 +165,7 @@ func plain(text string) bool {
 	case whole[0] == '0' && (whole != "0" || text == "-0" || strings.HasPrefix(fraction, "00000")):
 		return false
 	}
-	return strings.Trim(whole+fraction, "0123456789") == ""
+	return strings.Trim(whole, "0123456789") == "" && strings.Trim(fraction, "0123456789") == ""
 }
 
 // wants says whether this conditional dimension exists when its parent has the value.

@@ -16,14 +16,21 @@ type fact struct {
 	loss  []float64 // one for each objective, smaller is better; nil when Pending or Failed
 	step  float64   // of Stopped: how far it came
 	state State     // Succeeded without usable values is Failed here
+	own   int       // its number among the search's own trials; -1 of others
 }
 
 // evidence is what trials say, in the order of their completion and then, the
 // pending ones, of their proposal. A trial of another space says nothing.
 func (s *search) evidence(trials []Trial) []fact {
-	var facts []fact
+	facts := make([]fact, 0, len(trials))
+	own := 0
 	for i := range trials {
-		if f, ok := s.fact(&trials[i]); ok {
+		f, ok := s.fact(&trials[i])
+		if f.own = -1; !trials[i].Prior {
+			f.own = own
+			own++
+		}
+		if ok {
 			facts = append(facts, f)
 		}
 	}

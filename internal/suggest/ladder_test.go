@@ -264,7 +264,7 @@ func TestTheASHARuleFindsTheBestCurvesAtAFifthOfTheBudget(t *testing.T) {
 				spent++
 				step := float64(len(trial.Curve) + 1)
 				trial.Curve = append(trial.Curve, Point{step, curve(trial.Assignment, step)})
-				if Stop(rule, *trial, trials).Stop {
+				if NewJudge(rule, trials).Stop(*trial).Stop {
 					trial.State = Stopped
 				} else if step == most {
 					trial.State, trial.Values = Succeeded, []float64{trial.Curve[most-1].Value}

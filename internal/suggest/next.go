@@ -5,6 +5,7 @@ package suggest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -27,25 +28,63 @@ type search struct {
 // what it has. There are never more than MaxTrials trials, which is not
 // exhaustion: a larger MaxTrials continues the search.
 func Next(p Problem, trials []Trial, n int, cancelled func() bool) (Answer, error) {
+	s, err := Begin(p, trials)
+	if err != nil {
+		return Answer{}, err
+	}
+	return s.Next(n, cancelled), nil
+}
+
+// Session is a search that goes on: it proposes what Next would of the same
+// trials, and does not begin anew for each. Its own proposals are its trials from
+// then on.
+type Session struct {
+	search    *search
+	algorithm Algorithm
+}
+
+// Begin makes trials ready. It fails only for a problem that has faults.
+func Begin(p Problem, trials []Trial) (*Session, error) {
 	if faults := check(p); len(faults) > 0 {
-		return Answer{}, fmt.Errorf("the search has faults: %s", strings.Join(texts(faults), "; "))
+		return nil, fmt.Errorf("the search has faults: %s", strings.Join(texts(faults), "; "))
 	}
 	a, _ := Find(p.Algorithm)
-	s := newSearch(p, newSettings(a.Settings, p.Settings), trials)
-	if cancelled != nil {
-		s.cancelled = cancelled
+	return &Session{newSearch(p, newSettings(a.Settings, p.Settings), trials), a}, nil
+}
+
+// Next proposes up to n trials, as the function Next does.
+func (s *Session) Next(n int, cancelled func() bool) Answer {
+	if s.search.cancelled = cancelled; cancelled == nil {
+		s.search.cancelled = func() bool { return false }
 	}
-	if p.MaxTrials > 0 {
-		n = min(n, p.MaxTrials-len(s.own))
+	if most := s.search.MaxTrials; most > 0 {
+		n = min(n, most-len(s.search.own))
 	}
 	if n <= 0 {
-		return Answer{}, nil
+		return Answer{}
 	}
-	return a.next(s, n), nil
+	return s.algorithm.next(s.search, n)
+}
+
+// Tell replaces trial i, from 0, of those that are not Prior, which was Pending: it
+// has ended, after all those whose results are known.
+func (s *Session) Tell(i int, t Trial) {
+	s.search.own[i] = t
+	f, ok := s.search.fact(&t)
+	if !ok {
+		return
+	}
+	facts := s.search.facts
+	pending := slices.IndexFunc(facts, func(f fact) bool { return f.state == Pending })
+	at := slices.IndexFunc(facts, func(f fact) bool { return f.own == i })
+	copy(facts[pending+1:at+1], facts[pending:at])
+	f.own = i
+	facts[pending] = f
 }
 
 func newSearch(p Problem, set settings, trials []Trial) *search {
-	s := &search{Problem: p, set: set, cube: newCube(p.Space), seen: map[string]bool{}, cancelled: func() bool { return false }}
+	s := &search{Problem: p, set: set, cube: newCube(p.Space), cancelled: func() bool { return false }}
+	s.own, s.seen = make([]Trial, 0, len(trials)), make(map[string]bool, len(trials))
 	if set.has(randomState.Name) {
 		s.Seed = mix(uint64(set.int(randomState.Name)))
 	}
@@ -80,6 +119,7 @@ func (s *search) each(n int, one func(index int) (Proposal, bool)) Answer {
 		t := Trial{Assignment: p.Assignment, Labels: p.Labels, State: Pending}
 		s.take(t)
 		if f, ok := s.fact(&t); ok {
+			f.own = len(s.own) - 1
 			s.facts = append(s.facts, f)
 		}
 		answer.Proposals = append(answer.Proposals, p)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
@@ -22,10 +23,18 @@ func run(t *testing.T, p Problem, trials, parallel int) []Trial {
 	t.Helper()
 	r := stream(p.Seed, "run", parallel)
 	var all []Trial
+	session, err := Begin(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for finished := 0; finished < trials; {
-		answer, err := Next(p, restarted(t, all), min(parallel-(len(all)-finished), trials-len(all)), nil)
+		n := min(parallel-(len(all)-finished), trials-len(all))
+		answer, err := Next(p, restarted(t, all), n, nil)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if goesOn := session.Next(n, nil); !reflect.DeepEqual(goesOn, answer) {
+			t.Fatalf("after %d trials a session that goes on proposes\n%+v, one that begins\n%+v", len(all), goesOn, answer)
 		}
 		for _, q := range answer.Proposals {
 			all = append(all, Trial{Name: "t" + strconv.Itoa(len(all)), Assignment: q.Assignment, Labels: q.Labels, State: Pending})
@@ -37,7 +46,9 @@ func run(t *testing.T, p Problem, trials, parallel int) []Trial {
 			return all
 		}
 		finished++
-		finish(&all[pick(r, all)], finished, r)
+		ended := pick(r, all)
+		finish(&all[ended], finished, r)
+		session.Tell(ended, all[ended])
 	}
 	return all
 }

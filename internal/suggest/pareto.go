@@ -13,9 +13,13 @@ import (
 // one that finished first. It is false while no trial has succeeded.
 func Best(p Problem, trials []Trial) (Trial, bool) {
 	best, found, least := Trial{}, false, math.Inf(1)
-	for _, t := range successes(p, trials) {
-		if l := p.Objectives[0].loss(t.Values[0]); l < least {
-			best, found, least = t, true, l
+	for i := range trials {
+		t := &trials[i]
+		if !p.usable(t) {
+			continue
+		}
+		if l := p.Objectives[0].loss(t.Values[0]); l < least || found && l == least && finished(t) < finished(&best) {
+			best, found, least = *t, true, l
 		}
 	}
 	return best, found
@@ -27,15 +31,11 @@ func Best(p Problem, trials []Trial) (Trial, bool) {
 func Pareto(p Problem, trials []Trial) []Trial {
 	var front []Trial
 	for _, t := range successes(p, trials) {
-		mine := losses(p.Objectives, t.Values)
 		// What is beaten by a trial is beaten by the one that beats that too: the front so far is all there is to look at.
-		if slices.ContainsFunc(front, func(o Trial) bool {
-			return slices.Equal(o.Values, t.Values) || dominates(losses(p.Objectives, o.Values), mine)
-		}) {
+		if slices.ContainsFunc(front, func(o Trial) bool { return slices.Equal(o.Values, t.Values) || p.beats(o, t) }) {
 			continue
 		}
-		front = slices.DeleteFunc(front, func(o Trial) bool { return dominates(mine, losses(p.Objectives, o.Values)) })
-		front = append(front, t)
+		front = append(slices.DeleteFunc(front, func(o Trial) bool { return p.beats(t, o) }), t)
 	}
 	slices.SortStableFunc(front, func(a, b Trial) int {
 		return cmp.Compare(p.Objectives[0].loss(a.Values[0]), p.Objectives[0].loss(b.Values[0]))
@@ -43,12 +43,31 @@ func Pareto(p Problem, trials []Trial) []Trial {
 	return front
 }
 
+// usable says whether a trial is of this search and has a value of every objective.
+func (p Problem) usable(t *Trial) bool {
+	return !t.Prior && t.State == Succeeded && len(t.Values) == len(p.Objectives) &&
+		!slices.ContainsFunc(t.Values, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
+}
+
+// beats says whether a trial is better than another in an objective and worse in none.
+func (p Problem) beats(a, b Trial) bool {
+	better := false
+	for i, o := range p.Objectives {
+		mine, other := o.loss(a.Values[i]), o.loss(b.Values[i])
+		if mine > other {
+			return false
+		}
+		better = better || mine < other
+	}
+	return better
+}
+
 // successes are the trials of this search with usable values, as they finished.
 func successes(p Problem, trials []Trial) []Trial {
 	var out []Trial
-	for _, t := range trials {
-		if !t.Prior && t.State == Succeeded && losses(p.Objectives, t.Values) != nil {
-			out = append(out, t)
+	for i := range trials {
+		if p.usable(&trials[i]) {
+			out = append(out, trials[i])
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Trial) int { return cmp.Compare(finished(&a), finished(&b)) })

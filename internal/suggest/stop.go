@@ -38,6 +38,7 @@ type StopRule struct {
 // rival is another trial's curve.
 type rival struct {
 	curve
+	name string
 	done bool // it succeeded
 }
 
@@ -114,32 +115,51 @@ func findRule(name string) (StopRule, bool) {
 	return stopRules[i], true
 }
 
-// Stop says whether a running trial is to be stopped, given the other trials of
-// its search. The answer follows from the curves alone, so that it may be asked
-// at any time, after any report, and by a manager that missed some. A rule that
-// has faults stops nothing.
-func Stop(r Rule, trial Trial, others []Trial) Verdict {
-	row, ok := findRule(r.Name)
-	own := r.curve(trial)
-	if !ok || len(own) == 0 || trial.State != Pending || len(ValidateRule(r)) > 0 {
-		return Verdict{}
+// Judge is a rule and what the other trials of a search have shown.
+type Judge struct {
+	rule   Rule
+	row    StopRule // none where the rule has faults: it stops nothing
+	set    settings
+	rivals []rival
+}
+
+// NewJudge makes ready to judge by a rule.
+func NewJudge(r Rule, trials []Trial) Judge {
+	j := Judge{rule: r}
+	if len(ValidateRule(r)) > 0 {
+		return j
 	}
-	var rivals []rival
-	for _, o := range others {
-		if c := r.curve(o); len(c) > 0 && o.State != Failed && o.Name != trial.Name {
-			rivals = append(rivals, rival{c, o.State == Succeeded})
+	j.row, _ = findRule(r.Name)
+	j.set = newSettings(j.row.Settings, r.Settings)
+	for _, o := range trials {
+		if c := r.curve(o); len(c) > 0 && o.State != Failed {
+			j.rivals = append(j.rivals, rival{c, o.Name, o.State == Succeeded})
 		}
 	}
-	set := newSettings(row.Settings, r.Settings)
-	return row.stop(set, r.Objective, own, rivals)
+	return j
+}
+
+// Stop says whether a running trial is to be stopped, given the other trials of
+// its search. The answer follows from the curves alone, so that it may be asked
+// at any time, after any report, and by a manager that missed some.
+func (j Judge) Stop(trial Trial) Verdict {
+	own := j.rule.curve(trial)
+	if j.row.stop == nil || len(own) == 0 || trial.State != Pending {
+		return Verdict{}
+	}
+	others := j.rivals
+	if i := slices.IndexFunc(others, func(r rival) bool { return r.name == trial.Name }); i >= 0 {
+		others = slices.Concat(others[:i], others[i+1:])
+	}
+	return j.row.stop(j.set, j.rule.Objective, own, others)
 }
 
 // curve is a trial's usable points as losses, by their steps.
 func (r Rule) curve(t Trial) curve {
-	var c curve
+	c := make(curve, 0, len(t.Curve))
 	for _, p := range t.Curve {
-		if l := losses([]Objective{r.Objective}, []float64{p.Value}); l != nil && !math.IsNaN(p.Step) {
-			c = append(c, Point{p.Step, l[0]})
+		if !math.IsNaN(p.Value) && !math.IsInf(p.Value, 0) && !math.IsNaN(p.Step) {
+			c = append(c, Point{p.Step, r.Objective.loss(p.Value)})
 		}
 	}
 	slices.SortStableFunc(c, func(a, b Point) int { return cmp.Compare(a.Step, b.Step) })

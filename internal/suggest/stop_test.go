@@ -60,7 +60,7 @@ func TestStopRules(t *testing.T) {
 		if tt.maximize {
 			objective.Direction = Maximize
 		}
-		got := Stop(Rule{tt.rule, tt.settings, objective}, tt.own, append([]Trial{tt.own}, tt.others...))
+		got := NewJudge(Rule{tt.rule, tt.settings, objective}, append([]Trial{tt.own}, tt.others...)).Stop(tt.own)
 		if got.Stop != tt.want || got.Stop != (got.Why != "") {
 			t.Errorf("%s: %+v", name, got)
 		}

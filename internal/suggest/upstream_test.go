@@ -31,7 +31,7 @@ func sequential(t *testing.T, p Problem, n int, value func(Assignment) float64) 
 
 func TestUpstreamMedianStopIsNoMean(t *testing.T) {
 	others := []Trial{curved("a", Succeeded, 1, 1, 1, 1), curved("b", Succeeded, 2, 2, 2, 2), curved("c", Succeeded, 1000, 1000, 1000, 1000)}
-	if v := Stop(Rule{Name: "medianstop", Objective: Objective{Direction: Minimize}}, curved("x", Pending, 300, 300, 300, 300), others); !v.Stop {
+	if v := NewJudge(Rule{Name: "medianstop", Objective: Objective{Direction: Minimize}}, others).Stop(curved("x", Pending, 300, 300, 300, 300)); !v.Stop {
 		t.Error("300 is better than the mean of 1, 2 and 1000, and worse than their median")
 	}
 }
@@ -40,10 +40,10 @@ func TestUpstreamMedianStopIsAskedAtEveryReport(t *testing.T) {
 	others := []Trial{curved("a", Succeeded, 5, 5, 5, 5, 5, 5, 1), curved("b", Succeeded, 5, 5, 5, 5, 5, 5, 1), curved("c", Succeeded, 5, 5, 5, 5, 5, 5, 1)}
 	rule := Rule{Name: "medianstop", Objective: Objective{Direction: Minimize}}
 	own := curved("x", Pending, 4, 4, 4, 4, 4, 4)
-	if Stop(rule, own, others).Stop {
+	if NewJudge(rule, others).Stop(own).Stop {
 		t.Error("stopped while it was better")
 	}
-	if own = curved("x", Pending, 4, 4, 4, 4, 4, 4, 4); !Stop(rule, own, others).Stop {
+	if own = curved("x", Pending, 4, 4, 4, 4, 4, 4, 4); !NewJudge(rule, others).Stop(own).Stop {
 		t.Error("not stopped at a report after the first that is judged")
 	}
 }

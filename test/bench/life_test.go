@@ -142,6 +142,15 @@ func (b *bench) within(limit time.Duration, done func() bool) {
 // opened again.
 func (b *bench) watch(ctx context.Context, ns string, of client.Object, tell func(client.Object)) {
 	b.t.Helper()
+	b.handle(ctx, ns, of, toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { tell(o.(client.Object)) },
+		UpdateFunc: func(_, o any) { tell(o.(client.Object)) },
+	})
+}
+
+// handle is watch for who tells them apart.
+func (b *bench) handle(ctx context.Context, ns string, of client.Object, handler toolscache.ResourceEventHandlerFuncs) {
+	b.t.Helper()
 	watched, err := cache.New(b.server.Config, cache.Options{
 		Scheme: b.admin.Scheme(), DefaultNamespaces: map[string]cache.Config{ns: {}},
 	})
@@ -152,10 +161,7 @@ func (b *bench) watch(ctx context.Context, ns string, of client.Object, tell fun
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { tell(o.(client.Object)) },
-		UpdateFunc: func(_, o any) { tell(o.(client.Object)) },
-	}); err != nil {
+	if _, err := informer.AddEventHandler(handler); err != nil {
 		b.t.Fatal(err)
 	}
 	go func() {

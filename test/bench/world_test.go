@@ -41,7 +41,7 @@ const idleFor = 30 * time.Second
 // policy has the API server write down what some users ask, and nothing else.
 const policy = `apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived]
+omitStages: [RequestReceived, ResponseStarted]
 rules:
 - {level: Metadata, users: ["%s"]}
 - {level: None}
