@@ -34,6 +34,8 @@ const (
 	ReasonSearchExhausted = "SearchExhausted"
 	// ReasonMaxDurationReached: the experiment took as long as spec.maxDurationSeconds allows.
 	ReasonMaxDurationReached = "MaxDurationReached"
+	// ReasonBudgetUsedUp: the trials used as much of a resource as spec.budget allows.
+	ReasonBudgetUsedUp = "BudgetUsedUp"
 	// ReasonMaxFailedTrialsReached: more trials failed than spec.maxFailedTrials allows.
 	ReasonMaxFailedTrialsReached = "MaxFailedTrialsReached"
 	// ReasonNoTrialSucceeded: the experiment came to its end, and no trial had a value.
@@ -80,6 +82,15 @@ type ExperimentStatus struct {
 	// trials counts the trials by what has become of them.
 	// +optional
 	Trials TrialCounts `json:"trials,omitzero"`
+
+	// used is what the trials that have ended used of each resource of spec.budget and, once the experiment has ended, what the others had
+	// used then. It never falls.
+	// +listType=map
+	// +listMapKey=resource
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Used []ResourceHours `json:"used,omitempty"`
 
 	// best is the best trial; of several objectives the one that is best in the first.
 	// +optional

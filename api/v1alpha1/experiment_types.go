@@ -68,14 +68,14 @@ type ResumePolicy string
 
 // The answers.
 const (
-	// ResumeWhenRaised goes on when spec.maxTrials or spec.maxDurationSeconds is raised.
+	// ResumeWhenRaised goes on when spec.maxTrials, spec.maxDurationSeconds or a spec.budget is raised.
 	ResumeWhenRaised ResumePolicy = "WhenRaised"
 	// ResumeNever leaves a finished experiment finished.
 	ResumeNever ResumePolicy = "Never"
 )
 
 // ExperimentSpec is the search that is wanted. What may change while it runs are parallelTrials, maxTrials, maxFailedTrials,
-// maxDurationSeconds, suspend, atEnd, resume and trialHistoryLimit.
+// maxDurationSeconds, budget, suspend, atEnd, resume and trialHistoryLimit.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.maxTrials) || !has(self.maxFailedTrials) || self.maxFailedTrials <= self.maxTrials",fieldPath=".maxFailedTrials",message="spec.maxFailedTrials is at most spec.maxTrials"
 // +kubebuilder:validation:XValidation:rule="has(self.earlyStopping) == has(oldSelf.earlyStopping) && has(self.constraints) == has(oldSelf.constraints) && has(self.metrics) == has(oldSelf.metrics) && has(self.seed) == has(oldSelf.seed) && has(self.warmStart) == has(oldSelf.warmStart)",message="spec: earlyStopping, constraints, metrics, seed and warmStart cannot be added to or removed from an experiment: delete it and create it again"
@@ -132,6 +132,15 @@ type ExperimentSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	MaxDurationSeconds int32 `json:"maxDurationSeconds,omitempty"`
+
+	// budget is how much all trials together may use of what their pods request. When one of it is used up the experiment ends, as at
+	// its maxDurationSeconds.
+	// +listType=map
+	// +listMapKey=resource
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Budget []ResourceHours `json:"budget,omitempty"`
 
 	// suspend makes no further trials while it is true; those that run go on.
 	// +kubebuilder:default=false
@@ -196,6 +205,26 @@ type ExperimentSpec struct {
 	// +kubebuilder:default=1000
 	// +optional
 	TrialHistoryLimit *int32 `json:"trialHistoryLimit,omitempty"`
+}
+
+// ResourceTrials is the resource of a budget that is of the trials themselves: one for each that runs.
+const ResourceTrials = "trials"
+
+// ResourceHours is an amount of a resource over time.
+type ResourceHours struct {
+	// resource is what pods request, such as nvidia.com/gpu, cpu or memory, or trials for the time of the trials themselves.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",message="resource must be the name of a resource as pods request it, such as nvidia.com/gpu, cpu or memory, or trials"
+	// +required
+	Resource string `json:"resource,omitempty"`
+
+	// hours of one of it: of one device, one core, one GiB where it is counted in bytes, one trial. A decimal number.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{1,12}([.][0-9]{1,3})?$')",message="hours must be a decimal number without a sign and with at most three digits behind the point, such as \"40\" or \"0.5\""
+	// +required
+	Hours string `json:"hours,omitempty"`
 }
 
 // WarmStart is what is known before the first trial. It is evidence for the algorithm, and no part of any count.

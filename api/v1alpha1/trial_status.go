@@ -4,6 +4,7 @@
 package v1alpha1
 
 import (
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -85,6 +86,15 @@ type TrialStatus struct {
 	// +optional
 	Job *TrialJob `json:"job,omitempty"`
 
+	// requests are what the pods of the job requested at most at the same time while it ran, of each resource. What Kubernetes gives by
+	// claims for devices is not among it.
+	// +listType=map
+	// +listMapKey=resource
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Requests []ResourceRequest `json:"requests,omitempty"`
+
 	// metrics are what was measured, the objectives first.
 	// +listType=map
 	// +listMapKey=name
@@ -130,3 +140,16 @@ func (t *Trial) SetConditions(c []metav1.Condition) { t.Status.Conditions = c }
 
 // SetObservedGeneration records the generation the status speaks of.
 func (t *Trial) SetObservedGeneration(g int64) { t.Status.ObservedGeneration = g }
+
+// ResourceRequest is how much of a resource is requested.
+type ResourceRequest struct {
+	// resource is its name, such as nvidia.com/gpu.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Resource string `json:"resource,omitempty"`
+
+	// quantity is how much of it.
+	// +required
+	Quantity resource.Quantity `json:"quantity,omitzero"`
+}

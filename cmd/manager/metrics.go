@@ -27,14 +27,14 @@ import (
 )
 
 const (
-	// prunes is how often old metrics are dropped.
-	prunes = time.Hour
+	// prunes is how often old metrics are dropped, and sweeps how often those of trials that are gone are looked for.
+	prunes, sweeps = time.Hour, 30 * time.Second
 	// shared is how often what another manager was pushed is looked for.
 	shared = 5 * time.Second
 	// ownNamespace is where a pod finds the namespace it is in.
 	ownNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-	// image is how long to wait for the manager's own pod.
-	image = 10 * time.Second
+	// patience is how long to wait for the manager's own pod, and for the name of the cluster.
+	patience = 10 * time.Second
 )
 
 // measure adds what fetches and takes the metrics of trials, and hands it to the controllers.
@@ -43,12 +43,12 @@ func measure(ctx context.Context, mgr ctrl.Manager, rc *rest.Config, cfg config.
 	if err != nil {
 		return controllers.Metrics{}, err
 	}
-	db.Limits = cfg.Store.Limits()
 	// A client of its own: a log is followed as long as its pod runs, and has no time-out.
 	api, err := kubernetes.NewForConfig(rc)
 	if err != nil {
 		return controllers.Metrics{}, fmt.Errorf("making a client: %w", err)
 	}
+	db.Limits, db.Cluster = cfg.Store.Limits(), cluster(ctx, api)
 	opts := collect.DefaultOptions()
 	if cfg.Replicas > 1 {
 		opts.Refresh = shared
@@ -57,6 +57,11 @@ func measure(ctx context.Context, mgr ctrl.Manager, rc *rest.Config, cfg config.
 	collector := collect.New(db, api.CoreV1(), clock.RealClock{}, log, opts)
 	m := controllers.Metrics{Meter: meter.New(collector), Launcher: cfg.Launcher.Image}
 	err = errors.Join(mgr.Add(collector), mgr.Add(&store.Janitor{Store: db, Ticks: time.Tick(prunes), Log: log}))
+	if db.Cluster != "" {
+		err = errors.Join(err, mgr.Add(&meter.Sweeper{
+			Store: db, Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespaces: cfg.Namespaces, Ticks: time.Tick(sweeps), Log: log,
+		}))
+	}
 	if err != nil {
 		return controllers.Metrics{}, fmt.Errorf("adding the collector of metrics: %w", err)
 	}
@@ -70,8 +75,7 @@ func measure(ctx context.Context, mgr ctrl.Manager, rc *rest.Config, cfg config.
 	}
 	m.Publisher = server.NewPublisher(api, mgr.GetClient(), namespace, clock.RealClock{}, log)
 	serves := server.New(server.Options{
-		Address: cfg.Server.BindAddress, Namespace: namespace, API: api, Pods: mgr.GetClient(),
-		Find: collector.Find, Accept: collector.Accept,
+		Address: cfg.Server.BindAddress, Namespace: namespace, API: api, Cache: mgr.GetClient(), Accept: collector.Accept,
 		Rate: server.DefaultRate, Burst: server.DefaultBurst, Clock: clock.RealClock{}, Log: log,
 	})
 	if err := errors.Join(mgr.Add(m.Publisher), mgr.Add(serves)); err != nil {
@@ -95,10 +99,22 @@ func home(said string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
+// cluster tells this cluster from others: the UID of a namespace that each has and nobody can delete. It is empty when it cannot be
+// had; metrics go by their age alone then.
+func cluster(ctx context.Context, api kubernetes.Interface) string {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	namespace, err := api.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return ""
+	}
+	return string(namespace.UID)
+}
+
 // ownImage is the image of the manager's container, which has the launcher too; empty when it is not known, and trials that need the
 // launcher say so.
 func ownImage(ctx context.Context, api kubernetes.Interface, namespace string) string {
-	ctx, cancel := context.WithTimeout(ctx, image)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	name, err := os.Hostname()
 	if err != nil {

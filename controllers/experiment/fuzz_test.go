@@ -50,6 +50,7 @@ func FuzzPlan(f *testing.F) {
 		e.Spec.AtEnd, e.Spec.Resume = pick(&d, v1alpha1.AtEndStop, v1alpha1.AtEndFinish), pick(&d, v1alpha1.ResumeWhenRaised, v1alpha1.ResumeNever)
 		e.Spec.MaxFailedTrials = pick(&d, nil, new(int32(0)), new(int32(2)))
 		e.Spec.Objectives[0].Goal = pick(&d, "", "0.1")
+		e.Spec.Budget = pick(&d, nil, []v1alpha1.ResourceHours{{Resource: v1alpha1.ResourceTrials, Hours: "0.05"}})
 		l := newLife(t, e)
 		for range 60 {
 			l.step(&d)
@@ -90,6 +91,15 @@ func (l *life) check(before *v1alpha1.Experiment, there, deleted int) {
 	}
 	if deleted > 0 {
 		l.t.Fatalf("%d trials are deleted", deleted)
+	}
+	over := condition.Decided(before, v1alpha1.ConditionSucceeded) && condition.Get(before, v1alpha1.ConditionSucceeded).Reason == v1alpha1.ReasonBudgetUsedUp
+	if over && !condition.Decided(l.e, v1alpha1.ConditionSucceeded) {
+		l.t.Fatalf("the budget was used up, and is not any more: %v, then %v", before.Status.Used, l.e.Status.Used)
+	}
+	for _, u := range before.Status.Used {
+		if hoursOf(l.e.Status.Used, u.Resource) < hoursOf(before.Status.Used, u.Resource) {
+			l.t.Fatalf("what was used falls: %v, then %v", before.Status.Used, l.e.Status.Used)
+		}
 	}
 	taken := map[string]bool{}
 	for i := range l.w.Trials {

@@ -156,14 +156,23 @@ func (l *life) finish(name, phase, loss string) {
 	}
 	l.now = l.now.Add(time.Second)
 	t.Status.Phase = phase
-	t.Status.StartTime, t.Status.CompletionTime = stamp(l.now.Add(-time.Minute)), stamp(l.now)
+	t.Status.CompletionTime = stamp(l.now)
+	if t.Status.StartTime == nil {
+		t.Status.StartTime = stamp(l.now.Add(-time.Minute))
+	}
 	if loss != "" {
 		t.Status.Metrics = []v1alpha1.MetricValue{{Name: "loss", Value: loss, Min: loss, Max: loss, Latest: loss}}
 	}
 	condition.Set(t, v1alpha1.ConditionSucceeded, condition.Truth(phase == v1alpha1.PhaseSucceeded), phase, "pod "+name+"-abc12 failed.")
 }
 
-func (l *life) run(name string) { l.find(name).Status.Phase = v1alpha1.PhaseRunning }
+func (l *life) run(name string) {
+	t := l.find(name)
+	t.Status.Phase = v1alpha1.PhaseRunning
+	if t.Status.StartTime == nil {
+		t.Status.StartTime = stamp(l.now)
+	}
+}
 
 func (l *life) active() []string {
 	var names []string

@@ -6,6 +6,7 @@ package experiment
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ type rule func(e *v1alpha1.Experiment, w World, s state) (decision, bool)
 
 // rules are asked in this order; the last one always decides.
 var rules = []rule{
-	remembered, badSearch, stillBad, badTemplate, goalReached, goalInSight, tooManyFailed, allTried, nothingLeft, timeIsUp, suspended, goesOn,
+	remembered, badSearch, stillBad, badTemplate, goalReached, goalInSight, tooManyFailed, allTried, nothingLeft, timeIsUp, budgetUsed, suspended, goesOn,
 }
 
 func decide(e *v1alpha1.Experiment, w World, s state) decision {
@@ -54,6 +55,7 @@ func decide(e *v1alpha1.Experiment, w World, s state) decision {
 // raisable are the ends that a raised budget takes back.
 var raisable = []string{
 	v1alpha1.ReasonMaxTrialsReached, v1alpha1.ReasonMaxDurationReached, v1alpha1.ReasonMaxFailedTrialsReached, v1alpha1.ReasonNoTrialSucceeded,
+	v1alpha1.ReasonBudgetUsedUp,
 }
 
 // remembered is an end that stays: what led to it may be gone by now.
@@ -230,6 +232,11 @@ func goesOn(e *v1alpha1.Experiment, w World, s state) (decision, bool) {
 		d.again = left
 	} else if e.Spec.MaxDurationSeconds > 0 {
 		d.again = time.Duration(e.Spec.MaxDurationSeconds) * time.Second
+	}
+	for _, b := range e.Spec.Budget {
+		if _, lasts := leftOf(e, s, b); lasts < math.MaxInt64 && (d.again == 0 || lasts < d.again) {
+			d.again = lasts
+		}
 	}
 	counts := s.study.Counts
 	switch {

@@ -135,6 +135,7 @@ func (o observer) look(ctx context.Context, c client.Reader, t *v1alpha1.Trial, 
 	if err := c.List(ctx, &pods, client.InNamespace(t.Namespace), client.MatchingFields{index.Trial: t.Name}); err != nil {
 		return fmt.Errorf("reading pods: %w", err)
 	}
+	w.Requests, w.Began = requestsOf(pods.Items), beganAt(pods.Items)
 	state := trialjob.Judge(t.Spec.Template, w.Job).State
 	if state == trialjob.Failed {
 		w.Cause = causeOf(pods.Items)

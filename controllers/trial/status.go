@@ -32,8 +32,15 @@ func Report(t *v1alpha1.Trial, w World, now time.Time) {
 	if d.phase == v1alpha1.PhaseRunning && t.Status.StartTime == nil {
 		t.Status.StartTime = stamp(now)
 	}
+	// A short trial is written once, at its end.
+	if d.phase == v1alpha1.PhaseRunning || t.Status.Requests == nil {
+		t.Status.Requests = most(t.Status.Requests, w.Requests)
+	}
 	if d.reason == v1alpha1.ReasonJobDeleted {
 		t.Status.Job = nil
+	}
+	if d.over && t.Status.StartTime == nil && !w.Began.IsZero() {
+		t.Status.StartTime = stamp(w.Began)
 	}
 	if d.over {
 		t.Status.CompletionTime = stamp(d.ended)

@@ -193,6 +193,12 @@ func (e *experiments) text(w io.Writer, s searched) error {
 	if st.EstimatedEndTime != nil {
 		fmt.Fprintf(w, "ends about %s\n", st.EstimatedEndTime.UTC().Format(time.DateTime))
 	}
+	for _, b := range s.Spec.Budget {
+		i := slices.IndexFunc(st.Used, func(u v1alpha1.ResourceHours) bool { return u.Resource == b.Resource })
+		if i >= 0 {
+			fmt.Fprintf(w, "used   %s of %s hours of %s\n", st.Used[i].Hours, b.Hours, b.Resource)
+		}
+	}
 	if st.Best != nil {
 		fmt.Fprintf(w, "best   %s: %s with %s\n", st.Best.Trial, bestOf(s.Experiment), assigned(study.AssignmentOf(st.Best.Assignments)))
 	}

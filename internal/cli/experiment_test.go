@@ -37,6 +37,8 @@ func aSearch() []client.Object {
 		Phase: v1alpha1.PhaseRunning, Trials: v1alpha1.TrialCounts{Created: 4, Running: new(int32(1)), Succeeded: new(int32(2)), MetricsUnavailable: 1},
 		Best: &v1alpha1.BestTrial{Trial: "digits-2", Metrics: []v1alpha1.MetricValue{{Name: "loss", Value: "0.25"}}},
 	}
+	e.Spec.Budget = []v1alpha1.ResourceHours{{Resource: "cpu", Hours: "9"}, {Resource: "nvidia.com/gpu", Hours: "40"}}
+	e.Status.Used = []v1alpha1.ResourceHours{{Resource: "nvidia.com/gpu", Hours: "12.5"}}
 	conditions.Set(e, v1alpha1.ConditionSucceeded, metav1.ConditionUnknown, "InProgress", "Trials are running.")
 	page := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "digits-trials-0", Labels: labels}}
 	page.Data = map[string]string{study.PageKey: study.Encode([]study.Record{{
@@ -62,7 +64,7 @@ func aSearch() []client.Object {
 
 func TestExperimentShowsHowItGoes(t *testing.T) {
 	got := call(t, aSearch(), nil, "experiment", "digits", "-n", "team")
-	for _, want := range []string{"4/10", "1 running", "2 succeeded", "best   digits-2: loss=0.25", "digits-1", "digits-4", "lr=0.1 solver=sgd", "0.5 |*"} {
+	for _, want := range []string{"used   12.5 of 40 hours of nvidia.com/gpu", "4/10", "1 running", "2 succeeded", "best   digits-2: loss=0.25", "digits-1", "digits-4", "lr=0.1 solver=sgd", "0.5 |*"} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("no %q in:\n%s%s", want, got.out, got.err)
 		}

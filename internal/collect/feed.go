@@ -291,22 +291,6 @@ func (f *feed) Snapshot(key store.Trial) Snapshot {
 	return s
 }
 
-// Find is the trial of a name from which something is wanted, and the metrics that are; the rest of the Target is empty.
-func (f *feed) Find(of types.NamespacedName) (Target, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	t := f.trials[of]
-	if t == nil || len(t.workers) == 0 {
-		return Target{}, false
-	}
-	var metrics []string
-	for _, w := range t.workers {
-		metrics = append(metrics, w.now.Metrics...)
-	}
-	slices.Sort(metrics)
-	return Target{Trial: t.key, Metrics: slices.Compact(metrics)}, true
-}
-
 // pushing are the trials that push.
 func (f *feed) pushing() []store.Trial {
 	f.mu.Lock()

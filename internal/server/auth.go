@@ -154,8 +154,8 @@ func identify(user authenticationv1.UserInfo) *caller {
 }
 
 // allow says why a caller may not push metrics of a trial: it must be a pod of the trial, or somebody who may create trials/metrics.
-func (s *Server) allow(ctx context.Context, c *caller, namespace, trial string) error {
-	ours, why := s.podOf(ctx, c, namespace, trial)
+func (s *Server) allow(ctx context.Context, c *caller, t *v1alpha1.Trial) error {
+	ours, why := s.podOf(ctx, c, t)
 	if ours {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (s *Server) allow(ctx context.Context, c *caller, namespace, trial string) 
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: c.Username, UID: c.UID, Groups: c.Groups, Extra: extra(c.Extra),
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Group: v1alpha1.Group, Resource: "trials", Subresource: "metrics", Verb: "create", Namespace: namespace, Name: trial,
+			Group: v1alpha1.Group, Resource: "trials", Subresource: "metrics", Verb: "create", Namespace: t.Namespace, Name: t.Name,
 		},
 	}}
 	said, err := s.API.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
@@ -176,29 +176,35 @@ func (s *Server) allow(ctx context.Context, c *caller, namespace, trial string) 
 	}
 	if !said.Status.Allowed {
 		return refuse(http.StatusForbidden, "%s may not push metrics of the trial %s/%s: %s, and no role lets it create trials/metrics",
-			c.Username, namespace, trial, why)
+			c.Username, t.Namespace, t.Name, why)
 	}
 	return nil
 }
 
+// apart is how far the clocks of API servers may be apart, by which a pod is told from those of an earlier trial of the name.
+const apart = 10 * time.Second
+
 // podOf says whether a caller is a pod of a trial, or why it is not.
-func (s *Server) podOf(ctx context.Context, c *caller, namespace, trial string) (ours bool, why string) {
+func (s *Server) podOf(ctx context.Context, c *caller, t *v1alpha1.Trial) (ours bool, why string) {
 	if c.pod == "" {
 		return false, "its token is bound to no pod"
 	}
-	if c.namespace != namespace {
+	if c.namespace != t.Namespace {
 		return false, "its pod is in the namespace " + c.namespace
 	}
 	var pod corev1.Pod
-	err := s.Pods.Get(ctx, client.ObjectKey{Namespace: namespace, Name: c.pod}, &pod)
+	err := s.Cache.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: c.pod}, &pod)
 	if apierrors.IsNotFound(err) || err == nil && string(pod.UID) != c.uid {
 		return false, "its pod " + c.pod + " is gone"
 	}
 	if err != nil {
 		return false, "its pod " + c.pod + " could not be read"
 	}
-	if pod.Labels[names.Trial] != trial {
-		return false, "its pod " + c.pod + " has not the label " + names.Trial + "=" + trial
+	if pod.Labels[names.Trial] != t.Name {
+		return false, "its pod " + c.pod + " has not the label " + names.Trial + "=" + t.Name
+	}
+	if pod.CreationTimestamp.Add(apart).Before(t.CreationTimestamp.Time) {
+		return false, "its pod " + c.pod + " is of an earlier trial of this name"
 	}
 	return true, ""
 }

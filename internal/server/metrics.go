@@ -5,6 +5,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,9 +15,13 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/condition"
 	"github.com/millrace-ml/millrace/internal/observe"
 	"github.com/millrace-ml/millrace/internal/store"
+	"github.com/millrace-ml/millrace/internal/trialjob"
 )
 
 // The bounds of a request.
@@ -60,26 +65,40 @@ func (s *Server) push(w http.ResponseWriter, req *http.Request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.allow(req.Context(), c, namespace, name); err != nil {
+	t, takes, err := s.find(req.Context(), types.NamespacedName{Namespace: namespace, Name: name})
+	if err != nil {
+		return 0, err
+	}
+	if err := s.allow(req.Context(), c, t); err != nil {
 		return 0, err
 	}
 	if !s.rates.allow(namespace) {
 		return 0, refuse(http.StatusTooManyRequests,
 			"the namespace %s pushes more than %.0f times a second: send several values in one request", namespace, s.Rate)
 	}
-	target, found := s.Find(types.NamespacedName{Namespace: namespace, Name: name})
-	if !found {
+	if !takes {
 		return 0, refuse(http.StatusNotFound, "there is no trial %s in the namespace %s that takes metrics now", name, namespace)
 	}
-	source, samples, err := read(w, req, target.Metrics, s.Clock.Now())
+	source, samples, err := read(w, req, trialjob.MetricsOf(t), s.Clock.Now())
 	if err != nil {
 		return 0, err
 	}
-	err = s.Accept(req.Context(), store.Series{Trial: target.Trial, Source: "Push/" + c.id() + "/" + source}, samples)
+	key := store.Trial{Namespace: namespace, Name: name, UID: string(t.UID)}
+	err = s.Accept(req.Context(), store.Series{Trial: key, Source: "Push/" + c.id() + "/" + source}, samples)
 	if errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrTooMany) {
 		return 0, refuse(http.StatusBadRequest, "%s", err)
 	}
 	return len(samples), err
+}
+
+// find is the Trial of a name, and whether it is there and takes metrics: until its end is written down.
+func (s *Server) find(ctx context.Context, of types.NamespacedName) (t *v1alpha1.Trial, takes bool, err error) {
+	t = &v1alpha1.Trial{}
+	if err := s.Cache.Get(ctx, of, t); client.IgnoreNotFound(err) != nil {
+		return nil, false, fmt.Errorf("reading the trial: %w", err)
+	}
+	t.Namespace, t.Name = of.Namespace, of.Name
+	return t, t.UID != "" && !condition.Decided(t, v1alpha1.ConditionSucceeded), nil
 }
 
 // formats are how the body of a request is read, by its media type: JSON objects, one for each line, whose keys are metrics; the

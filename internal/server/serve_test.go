@@ -49,7 +49,7 @@ func TestServe(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	publisher := NewPublisher(w.api, w.Pods, w.namespace, clock.RealClock{}, logr.Discard())
+	publisher := NewPublisher(w.api, w.Cache, w.namespace, clock.RealClock{}, logr.Discard())
 	ctx, stop := context.WithCancel(t.Context())
 	address := make(chan string, 1)
 	w.listening = address

@@ -24,12 +24,10 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/millrace-ml/millrace/internal/collect"
 	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/observe"
 	"github.com/millrace-ml/millrace/internal/store"
@@ -41,11 +39,9 @@ type Options struct {
 	Address string
 	// Namespace is the manager's: the Secret with the CA is there, and its Service.
 	Namespace string
-	// API is a client without a cache, and Pods reads pods, from a cache.
-	API  kubernetes.Interface
-	Pods client.Reader
-	// Find is the trial of a name that takes metrics now, and the metrics that are wanted of it.
-	Find func(types.NamespacedName) (collect.Target, bool)
+	// API is a client without a cache, and Cache reads pods and Trials, from a cache that a manager has whether it leads or not.
+	API   kubernetes.Interface
+	Cache client.Reader
 	// Accept stores samples.
 	Accept func(context.Context, store.Series, []observe.Sample) error
 	// Rate is how many requests a namespace may make in a second on average, Burst how many at once.

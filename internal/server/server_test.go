@@ -22,13 +22,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	"github.com/millrace-ml/millrace/internal/collect"
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/condition"
 	"github.com/millrace-ml/millrace/internal/envtest"
 	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/observe"
@@ -44,6 +48,7 @@ type world struct {
 	requests  *envtest.Counter
 	namespace string
 	clock     *clocktesting.FakeClock
+	admin     client.WithWatch
 
 	mu    sync.Mutex
 	taken map[store.Series][]observe.Sample
@@ -64,15 +69,29 @@ func newWorld(t *testing.T) *world {
 		api: api, requests: requests, namespace: server.Namespace(t), clock: clocktesting.NewFakeClock(time.Now()),
 		taken: map[store.Series][]observe.Sample{},
 	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	w.admin = server.Client(t, scheme)
 	w.Server = New(Options{
-		Address: "127.0.0.1:0", Namespace: w.namespace, API: api, Pods: server.Client(t, clientgoscheme.Scheme), Clock: w.clock, Log: logr.Discard(),
+		Address: "127.0.0.1:0", Namespace: w.namespace, API: api, Cache: w.admin, Clock: w.clock, Log: logr.Discard(),
 		Rate: 10, Burst: 50, Accept: w.accept,
-		Find: func(of types.NamespacedName) (collect.Target, bool) {
-			trial := store.Trial{Namespace: of.Namespace, Name: of.Name, UID: "uid"}
-			return collect.Target{Trial: trial, Metrics: []string{"loss"}}, of.Name == digits.Name
-		},
 	})
+	w.trial(t, digits.Name)
 	return w
+}
+
+// trial makes a Trial that wants the loss.
+func (w *world) trial(t *testing.T, name string) *v1alpha1.Trial {
+	t.Helper()
+	made := &v1alpha1.Trial{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	made.Spec.Objectives = []v1alpha1.Objective{{Metric: "loss", Direction: v1alpha1.Minimize}}
+	made.Spec.Template.Job = &runtime.RawExtension{Raw: []byte(`{"apiVersion":"batch/v1","kind":"Job"}`)}
+	if err := w.admin.Create(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	return made
 }
 
 func (w *world) accept(_ context.Context, series store.Series, samples []observe.Sample) error {
@@ -276,12 +295,43 @@ func TestWhatIsTaken(t *testing.T) {
 			t.Errorf("a second later: %d %s", status, text)
 		}
 	})
-	t.Run("a trial that takes none", func(t *testing.T) {
+	t.Run("a trial that is not there, and one that is over", func(t *testing.T) {
 		other := w.pod(t, w.namespace, "other", "other", names.Audience)
-		if status, text := w.do(request{w.namespace, "other", other, "", `{"loss": 1}`}); status != 404 {
-			t.Errorf("%d %s", status, text)
+		push := func(want int) {
+			if status, text := w.do(request{w.namespace, "other", other, "", `{"loss": 1}`}); status != want {
+				t.Errorf("%d %s, want %d", status, text, want)
+			}
 		}
+		push(404)
+		made := w.trial(t, "other")
+		push(200)
+		condition.Set(made, v1alpha1.ConditionSucceeded, metav1.ConditionTrue, v1alpha1.ReasonJobSucceeded, "It succeeded.")
+		if err := w.admin.Status().Update(t.Context(), made); err != nil {
+			t.Fatal(err)
+		}
+		push(404)
 	})
+}
+
+// A pod that is being stopped outlives its trial, and there may be one of the same name again.
+func TestAPodOfAnEarlierTrial(t *testing.T) {
+	w := newWorld(t)
+	token := w.pod(t, w.namespace, "digits-1-0", digits.Name, names.Audience)
+	for age, want := range map[time.Duration]int{apart / 2: 200, apart + 2*time.Second: 403} {
+		w.Cache = interceptor.NewClient(w.admin, interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+				err := c.Get(ctx, key, o, opts...)
+				if pod, ok := o.(*corev1.Pod); ok {
+					pod.CreationTimestamp.Time = pod.CreationTimestamp.Add(-age)
+				}
+				return err
+			},
+		})
+		status, text := w.do(request{w.namespace, digits.Name, token, "", `{"loss": 1}`})
+		if status != want || want == 403 && !strings.Contains(text, "of an earlier trial") {
+			t.Errorf("%s older: %d %s", age, status, text)
+		}
+	}
 }
 
 // A webhook that knows no audiences authenticates a token for anybody; such a token is not for us.

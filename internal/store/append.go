@@ -182,7 +182,7 @@ func (s *Store) insertPart(ctx context.Context, tx *sql.Tx, id int64, samples []
 	for _, sample := range samples {
 		args = append(args, id, sample.At.UnixNano(), sample.Seq, number(sample.Value), code(sample.Value), sample.Step)
 	}
-	query := "INSERT INTO millrace_samples (series, at, seq, value, special, step) VALUES " + many(len(samples), 6) + " " + s.dialect.ignore
+	query := "INSERT INTO millrace_samples (series, at, seq, value, special, step) VALUES " + many(len(samples), 6) + " " + s.dialect.passing("series")
 	result, err := tx.ExecContext(ctx, s.dialect.bind(query), args...)
 	if err != nil {
 		return 0, err
@@ -205,8 +205,17 @@ func (s *Store) put(ctx context.Context, tx *sql.Tx, series Series, r row) error
 			" updated, id, namespace, trial, uid, source, metric) VALUES " + many(1, 17)
 		values = append(values, series.Trial.Namespace, series.Trial.Name, series.Trial.UID, series.Source, o.Metric)
 	}
-	_, err := tx.ExecContext(ctx, s.dialect.bind(query), values...)
-	return doing("writing a series", err)
+	if _, err := tx.ExecContext(ctx, s.dialect.bind(query), values...); err != nil || !r.fresh {
+		return doing("writing a series", err)
+	}
+	return s.enter(ctx, tx, series.Trial)
+}
+
+// enter lists a trial, so that it can be found when it is gone.
+func (s *Store) enter(ctx context.Context, tx *sql.Tx, t Trial) error {
+	query := "INSERT INTO millrace_trials (cluster, uid, namespace, trial) VALUES " + many(1, 4) + " " + s.dialect.passing("uid")
+	_, err := tx.ExecContext(ctx, s.dialect.bind(query), s.Cluster, t.UID, t.Namespace, t.Name)
+	return doing("listing a trial", err)
 }
 
 // Values that are no finite number: databases have no NaN, or not all of them. 0 is a number, which is in the column itself.

@@ -31,7 +31,7 @@ type dialect struct {
 	numbered bool
 	// types stand for the words of the migrations.
 	types *strings.Replacer
-	// ignore ends an insert that passes over rows that are there.
+	// ignore ends an insert that passes over rows that are there; COLUMN stands for any column.
 	ignore string
 	// forUpdate ends a select of rows that the transaction will change.
 	forUpdate string
@@ -56,7 +56,7 @@ var dialects = map[string]dialect{
 		// Its texts are the same when they differ in spaces at their ends.
 		types: strings.NewReplacer("BYTES", "VARBINARY(256)"),
 		// INSERT IGNORE would pass over other mistakes too.
-		ignore:    "ON DUPLICATE KEY UPDATE series = series",
+		ignore:    "ON DUPLICATE KEY UPDATE COLUMN = COLUMN",
 		forUpdate: " FOR UPDATE",
 		lock:      "SELECT GET_LOCK('millrace_schema', 60)", unlock: "SELECT RELEASE_LOCK('millrace_schema')",
 		retry: func(err error) bool { return mysqlCode(err, 1062, 1205, 1213) },
@@ -127,6 +127,9 @@ func postgresSource(rest string) (string, error) {
 	}
 	return source, nil
 }
+
+// passing ends an insert that passes over rows that are there, into a table with a column.
+func (d dialect) passing(column string) string { return strings.ReplaceAll(d.ignore, "COLUMN", column) }
 
 // bind writes the parameters of a query as the database has them.
 func (d dialect) bind(query string) string {

@@ -29,6 +29,10 @@ var migrations = [][]string{{
 	`CREATE INDEX INDEXED millrace_series_uid ON millrace_series (uid)`,
 	`CREATE INDEX INDEXED millrace_series_namespace ON millrace_series (namespace)`,
 	`CREATE INDEX INDEXED millrace_series_updated ON millrace_series (updated)`,
+}, {
+	`CREATE TABLE IF NOT EXISTS millrace_trials (
+		cluster BYTES NOT NULL, uid BYTES NOT NULL, namespace BYTES NOT NULL, trial BYTES NOT NULL,
+		PRIMARY KEY (cluster, uid))`,
 }}
 
 // ready gives the database its tables, once. Managers that start at the same time wait for each other.

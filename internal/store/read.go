@@ -97,7 +97,10 @@ func (s *Store) Mark(ctx context.Context, series Series, at time.Time) error {
 		}
 		_, err = tx.ExecContext(ctx, s.dialect.bind("INSERT INTO millrace_streams (at, updated, uid, source) VALUES (?, ?, ?, ?)"),
 			at.UnixNano(), now, series.Trial.UID, series.Source)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.enter(ctx, tx, series.Trial)
 	})
 }
 
@@ -118,21 +121,4 @@ func (s *Store) Resume(ctx context.Context, series Series) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	return time.Unix(0, max(mark.Int64, last.Int64)).UTC(), nil
-}
-
-// Delete forgets a trial. It is not an error when nothing is known of it.
-func (s *Store) Delete(ctx context.Context, trial Trial) error {
-	return s.transact(ctx, "forgetting a trial", func(tx *sql.Tx) error {
-		for _, query := range []string{
-			"DELETE FROM millrace_samples WHERE series IN (SELECT id FROM millrace_series WHERE uid = ?)",
-			"DELETE FROM millrace_series WHERE uid = ?",
-			"DELETE FROM millrace_streams WHERE uid = ?",
-		} {
-			if _, err := tx.ExecContext(ctx, s.dialect.bind(query), trial.UID); err != nil {
-				return err
-			}
-		}
-		s.usage.forget(trial.Namespace)
-		return nil
-	})
 }

@@ -6,6 +6,7 @@
 //	Append ──► samples, by trial, source, metric, time and number    (bounded; a second Append of the same sample changes nothing)
 //	      └──► series, one row for each metric of a source            (count, minimum, maximum, latest: right beyond the bounds too)
 //	Mark   ──► streams, how far a source was read                     (where to go on after a restart)
+//	both   ──► trials, one row for each of which there is something   (what to forget when it is gone: Trials, Delete)
 //
 // A database that cannot be reached is an error of the call and of no other: it is tried again at the next.
 package store
@@ -66,6 +67,8 @@ type Store struct {
 	Limits Limits
 	// Clock may be set before the first call.
 	Clock clock.PassiveClock
+	// Cluster tells the trials of this cluster from those of others in the same database. It may be set before the first call.
+	Cluster string
 
 	db      *sql.DB
 	dialect dialect

@@ -32,6 +32,8 @@ type Record struct {
 	Curve   []v1alpha1.CurvePoint  `json:"curve,omitempty"`
 	Started time.Time              `json:"started,omitzero"`
 	Ended   time.Time              `json:"ended,omitzero"`
+	// Requests are what its pods requested.
+	Requests []v1alpha1.ResourceRequest `json:"requests,omitempty"`
 	// Message is why it did not succeed.
 	Message string `json:"message,omitempty"`
 }
@@ -63,19 +65,20 @@ func Ended(t *v1alpha1.Trial) bool {
 func RecordOf(t *v1alpha1.Trial) Record {
 	r := Record{
 		Name: t.Name, Index: int(t.Spec.Index), Proposal: int(t.Spec.Proposal), Assignment: AssignmentOf(t.Spec.Assignments), Labels: t.Spec.Labels,
-		Phase: t.Status.Phase, Metrics: t.Status.Metrics, Curve: t.Status.Curve,
+		Phase: t.Status.Phase, Metrics: t.Status.Metrics, Curve: t.Status.Curve, Requests: t.Status.Requests,
 	}
 	for _, f := range t.Spec.Follows {
 		r.Follows = append(r.Follows, int(f))
 	}
+	if t.Status.StartTime != nil {
+		r.Started = t.Status.StartTime.UTC()
+	}
 	if !Ended(t) {
+		// The phase alone does not end a trial.
 		if r.Over() {
 			r.Phase = v1alpha1.PhasePending
 		}
 		return r
-	}
-	if t.Status.StartTime != nil {
-		r.Started = t.Status.StartTime.UTC()
 	}
 	if t.Status.CompletionTime != nil {
 		r.Ended = t.Status.CompletionTime.UTC()

@@ -77,15 +77,22 @@ func TargetOf(t *v1alpha1.Trial, job *unstructured.Unstructured, ended bool) Tar
 			target.Labels, target.Chosen = primary.Labels, true
 		}
 	}
+	target.Metrics = MetricsOf(t)
+	return target
+}
+
+// MetricsOf are the names of the metrics that are wanted of a trial, those of the objectives first.
+func MetricsOf(t *v1alpha1.Trial) []string {
+	var all []string
 	for _, o := range t.Spec.Objectives {
-		target.Metrics = append(target.Metrics, o.Metric)
+		all = append(all, o.Metric)
 	}
 	for _, m := range t.Spec.Metrics {
-		if !slices.Contains(target.Metrics, m.Name) {
-			target.Metrics = append(target.Metrics, m.Name)
+		if !slices.Contains(all, m.Name) {
+			all = append(all, m.Name)
 		}
 	}
-	return target
+	return all
 }
 
 // leaders are the roles of TrainingJobs that tell the metrics, the first that there is.
