@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -26,13 +25,13 @@ import (
 
 // experiments shows how a search goes.
 type experiments struct {
-	*Program
+	lister
 	output string
 	watch  bool
 }
 
 func newExperiment(p *Program) *cobra.Command {
-	cmd := &experiments{Program: p}
+	cmd := &experiments{lister: lister{Program: p, format: asTable}}
 	c := &cobra.Command{
 		Use:     "experiment [NAME]",
 		Aliases: []string{"exp"},
@@ -44,8 +43,9 @@ func newExperiment(p *Program) *cobra.Command {
   mill experiment digits -w
   mill experiment digits -o html > digits.html
   mill experiment export digits -o csv > digits.csv`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args) },
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: p.completeNames("experiment"),
+		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args) },
 	}
 	c.Flags().StringVarP(&cmd.output, "output", "o", "text", "text, svg or html")
 	c.Flags().BoolVarP(&cmd.watch, "watch", "w", false, "go on and show it again whenever it changes")
@@ -70,7 +70,7 @@ func (e *experiments) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(args) == 0 {
-		return e.list(ctx, cluster)
+		return e.list(ctx, cluster, func(k kind) layout { return k.layout(false, e.Now()) }, kindOf("Experiment"))
 	}
 	if !e.watch {
 		s, err := cluster.searched(ctx, args[0])
@@ -79,7 +79,7 @@ func (e *experiments) run(ctx context.Context, args []string) error {
 		}
 		return write(e.Out, s)
 	}
-	changes, err := cluster.changes(ctx, &v1alpha1.ExperimentList{}, client.InNamespace(cluster.Namespace), client.MatchingFields{"metadata.name": args[0]})
+	changes, err := cluster.follow(ctx, kindOf("Experiment"), args[0], false)
 	if err != nil {
 		return err
 	}
@@ -102,11 +102,7 @@ func (e *experiments) run(ctx context.Context, args []string) error {
 // searched reads an experiment and all its trials, those that are put away too.
 func (c *Cluster) searched(ctx context.Context, name string) (searched, error) {
 	s := searched{Experiment: &v1alpha1.Experiment{}}
-	err := c.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, s.Experiment)
-	if apierrors.IsNotFound(err) {
-		return s, fmt.Errorf("no Experiment %q in namespace %q", name, c.Namespace)
-	}
-	if err != nil {
+	if err := c.find(ctx, kindOf("Experiment"), name, s.Experiment); err != nil {
 		return s, err
 	}
 	mine := []client.ListOption{client.InNamespace(c.Namespace), client.MatchingLabels{names.Experiment: name}}
@@ -138,27 +134,8 @@ func (c *Cluster) searched(ctx context.Context, name string) (searched, error) {
 	return s, nil
 }
 
-func (e *experiments) list(ctx context.Context, cluster *Cluster) error {
-	var all v1alpha1.ExperimentList
-	if err := cluster.List(ctx, &all, client.InNamespace(cluster.Namespace)); err != nil {
-		return err
-	}
-	if len(all.Items) == 0 {
-		fmt.Fprintf(e.Err, "No experiments in namespace %q.\n", cluster.Namespace)
-		return nil
-	}
-	t := table{header: []string{"NAME", "ALGORITHM", "PHASE", "TRIALS", "RUNNING", "BEST", "AGE"}}
-	for i := range all.Items {
-		x := &all.Items[i]
-		t.add(x.Name, string(x.Spec.Algorithm.Name), cmp.Or(x.Status.Phase, v1alpha1.PhasePending), progressOf(x), numberOf(x.Status.Trials.Running),
-			cmp.Or(bestOf(x), "-"), age(x, e.Now()))
-	}
-	t.write(e.Out, "")
-	return nil
-}
-
-// progressOf is how many trials there were, of how many.
-func progressOf(x *v1alpha1.Experiment) string {
+// progressOfTrials is how many trials there were, of how many.
+func progressOfTrials(x *v1alpha1.Experiment) string {
 	if x.Spec.MaxTrials == 0 {
 		return strconv.Itoa(int(x.Status.Trials.Created))
 	}
@@ -188,7 +165,7 @@ func (e *experiments) text(w io.Writer, s searched) error {
 	fmt.Fprintf(w, "%s  %s in namespace %s: %s\n", p.paint(bold, s.Name), s.Spec.Algorithm.Name, s.Namespace, p.phase(cmp.Or(st.Phase, v1alpha1.PhasePending)))
 	fmt.Fprintln(w, conditions.Get(s, v1alpha1.ConditionSucceeded).Message)
 	fmt.Fprintf(w, "\ntrials %s: %s running, %s waiting, %s succeeded, %d stopped early, %s failed, %d without metrics, %d killed\n",
-		progressOf(s.Experiment), numberOf(st.Trials.Running), numberOf(st.Trials.Pending), numberOf(st.Trials.Succeeded), st.Trials.EarlyStopped,
+		progressOfTrials(s.Experiment), numberOf(st.Trials.Running), numberOf(st.Trials.Pending), numberOf(st.Trials.Succeeded), st.Trials.EarlyStopped,
 		numberOf(st.Trials.Failed), st.Trials.MetricsUnavailable, st.Trials.Killed)
 	if st.EstimatedEndTime != nil {
 		fmt.Fprintf(w, "ends about %s\n", st.EstimatedEndTime.UTC().Format(time.DateTime))

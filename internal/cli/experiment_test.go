@@ -67,10 +67,10 @@ func TestExperimentShowsHowItGoes(t *testing.T) {
 			t.Errorf("no %q in:\n%s%s", want, got.out, got.err)
 		}
 	}
-	if got := call(t, aSearch(), nil, "experiment", "-n", "team"); !strings.Contains(got.out, "loss=0.25") {
+	if got := call(t, aSearch(), nil, "experiment", "-n", "team"); !strings.Contains(got.out, "0.25") {
 		t.Errorf("the list is %+v", got)
 	}
-	if got := call(t, nil, nil, "experiment", "digits", "-n", "team"); got.code != ExitError || !strings.Contains(got.err, "no Experiment") {
+	if got := call(t, nil, nil, "experiment", "digits", "-n", "team"); got.code != ExitNotFound || !strings.Contains(got.err, "no experiment") {
 		t.Errorf("one that is not there: %+v", got)
 	}
 }

@@ -54,7 +54,7 @@ func sparkline(curve []float64) string {
 	}
 	for x := range plotWidth {
 		v := curve[x*(len(curve)-1)/(plotWidth-1)]
-		rows[plotHeight-1-int(part(v, lo, hi)*(plotHeight-1)+0.5)][x] = '*'
+		rows[plotHeight-1-int(share(v, lo, hi)*(plotHeight-1)+0.5)][x] = '*'
 	}
 	var out strings.Builder
 	for i, row := range rows {
@@ -70,8 +70,8 @@ func sparkline(curve []float64) string {
 	return out.String()
 }
 
-// part is where a value is between two others, from 0 to 1.
-func part(v, lo, hi float64) float64 {
+// share is where a value is between two others, from 0 to 1.
+func share(v, lo, hi float64) float64 {
 	if hi <= lo {
 		return 0
 	}
@@ -103,8 +103,8 @@ func drawCurve(w io.Writer, s searched) {
 	lo, hi := slices.Min(curve), slices.Max(curve)
 	var line strings.Builder
 	for i, v := range curve {
-		x := margin + (width-2*margin)*part(float64(i), 0, float64(max(len(curve)-1, 1)))
-		y := height - margin - (height-2*margin)*part(v, lo, hi)
+		x := margin + (width-2*margin)*share(float64(i), 0, float64(max(len(curve)-1, 1)))
+		y := height - margin - (height-2*margin)*share(v, lo, hi)
 		if i > 0 {
 			fmt.Fprintf(&line, "H%.1f ", x)
 		}
@@ -130,7 +130,7 @@ func drawCoordinates(w io.Writer, s searched) {
 		return
 	}
 	at := func(i int) float64 {
-		return margin + (width-2*margin)*part(float64(i), 0, float64(max(len(axes)-1, 1)))
+		return margin + (width-2*margin)*share(float64(i), 0, float64(max(len(axes)-1, 1)))
 	}
 	goal := axes[len(axes)-1]
 	for _, r := range s.records {
@@ -176,7 +176,7 @@ func axesOf(s searched) []axis {
 	lo, hi := slices.Min(values), slices.Max(values)
 	return append(axes, axis{name: metric, lo: fmt.Sprintf("%.4g", lo), hi: fmt.Sprintf("%.4g", hi), place: func(r study.Record) (float64, bool) {
 		v := trialjob.Real(metricOf(r, metric))
-		return part(v, lo, hi), !math.IsNaN(v) && !math.IsInf(v, 0)
+		return share(v, lo, hi), !math.IsNaN(v) && !math.IsInf(v, 0)
 	}})
 }
 
@@ -185,7 +185,7 @@ func parameterAxis(p v1alpha1.Parameter) axis {
 	if len(p.Values) > 0 {
 		return axis{name: p.Name, lo: p.Values[0], hi: p.Values[len(p.Values)-1], place: func(r study.Record) (float64, bool) {
 			i := slices.Index(p.Values, r.Assignment[p.Name])
-			return part(float64(i), 0, float64(len(p.Values)-1)), i >= 0
+			return share(float64(i), 0, float64(len(p.Values)-1)), i >= 0
 		}}
 	}
 	scale := func(v float64) float64 { return v }
@@ -195,7 +195,7 @@ func parameterAxis(p v1alpha1.Parameter) axis {
 	lo, hi := scale(trialjob.Real(p.Min)), scale(trialjob.Real(p.Max))
 	return axis{name: p.Name, lo: p.Min, hi: p.Max, place: func(r study.Record) (float64, bool) {
 		v, err := strconv.ParseFloat(r.Assignment[p.Name], 64)
-		return part(scale(v), lo, hi), err == nil
+		return share(scale(v), lo, hi), err == nil
 	}}
 }
 
