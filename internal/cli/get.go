@@ -116,7 +116,7 @@ func (v view) item(w io.Writer, o item) {
 	}
 	fmt.Fprintf(w, "%s  %s%s: %s\n", v.paint(bold, o.GetName()), o.kind.Kind, where, v.phase(o.phase()))
 	if said := saying(o); said != "" {
-		fmt.Fprintln(w, said)
+		fmt.Fprintln(w, printable(said))
 	}
 	v.parts(w, []part{
 		{"Conditions", func(w io.Writer) { v.conditions(w, o.GetConditions()) }},

@@ -288,13 +288,9 @@ func (o item) phase() string {
 	if said := o.at(phasePath, "string", time.Time{}); said != "" {
 		return said
 	}
-	switch conditions.Get(o, v1alpha1.ConditionReady).Status {
-	case metav1.ConditionTrue:
-		return v1alpha1.ConditionReady
-	case metav1.ConditionFalse:
-		return "NotReady"
-	}
-	return v1alpha1.PhasePending
+	return map[metav1.ConditionStatus]string{
+		metav1.ConditionTrue: v1alpha1.ConditionReady, metav1.ConditionFalse: "NotReady", metav1.ConditionUnknown: v1alpha1.PhasePending,
+	}[conditions.Get(o, v1alpha1.ConditionReady).Status]
 }
 
 // observed is false while the manager has not seen the newest spec.

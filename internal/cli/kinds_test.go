@@ -46,36 +46,29 @@ func TestEveryKindIsListedShownAndAwaited(t *testing.T) {
 		t.Errorf("%d kinds", len(kinds()))
 	}
 	for _, k := range kinds() {
-		t.Run(k.Kind, func(t *testing.T) {
-			root := map[bool]string{true: v1alpha1.ConditionSucceeded, false: v1alpha1.ConditionReady}[k.finishes()]
-			good := []client.Object{objectOf(t, k, root, metav1.ConditionTrue)}
-			for _, word := range append(k.words(), k.names.Plural+".millrace.dev", k.Kind) {
-				if got := call(t, good, nil, "get", word); got.code != ExitOK || !strings.HasPrefix(got.out, "NAME") || !strings.Contains(got.out, "\none ") {
-					t.Errorf("get %s: %+v", word, got)
-				}
-			}
-			if got := call(t, good, nil, "get", k.names.Plural, "-o", "wide"); !strings.Contains(got.out, "So it is.") {
-				t.Errorf("get -o wide does not tell the message:\n%s", got.out)
-			}
-			for _, args := range [][]string{{k.names.Singular, "one"}, {k.names.Singular + "/one"}} {
-				if got := call(t, good, nil, append([]string{"get"}, args...)...); got.code != ExitOK || !strings.Contains(got.out, "So it is.") {
-					t.Errorf("get %v: %+v", args, got)
-				}
-				if got := call(t, good, nil, append([]string{"get", "-o", "json"}, args...)...); !strings.Contains(got.out, `"kind": "`+k.Kind+`"`) {
-					t.Errorf("get %v -o json: %+v", args, got)
-				}
-				if got := call(t, good, nil, append([]string{"wait"}, args...)...); got.code != ExitOK || !strings.Contains(got.out, "So it is.") {
-					t.Errorf("wait %v: %+v", args, got)
-				}
-			}
-			stalled := []client.Object{objectOf(t, k, v1alpha1.ConditionStalled, metav1.ConditionTrue)}
-			if got := call(t, stalled, nil, "wait", k.names.Singular, "one"); got.code != ExitFailed || !strings.Contains(got.err, "one cannot go on: So it is.") {
-				t.Errorf("wait for what is stalled: %+v", got)
-			}
-			if got := call(t, nil, nil, "wait", k.names.Singular, "one"); got.code != ExitNotFound || !strings.Contains(got.err, "there is no "+k.names.Singular) {
-				t.Errorf("wait for nothing: %+v", got)
-			}
-		})
+		root := map[bool]string{true: v1alpha1.ConditionSucceeded, false: v1alpha1.ConditionReady}[k.finishes()]
+		good := []client.Object{objectOf(t, k, root, metav1.ConditionTrue)}
+		stalled := []client.Object{objectOf(t, k, v1alpha1.ConditionStalled, metav1.ConditionTrue)}
+		one, slash := k.names.Singular+" one", k.names.Singular+"/one"
+		for _, word := range append(k.words(), k.names.Plural+".millrace.dev", k.Kind) {
+			expect(t, good, "get "+word, ExitOK, "\none ")
+		}
+		expect(t, good, "get -o wide "+k.names.Plural, ExitOK, "So it is.")
+		for _, named := range []string{one, slash} {
+			expect(t, good, "get "+named, ExitOK, "So it is.")
+			expect(t, good, "get -o json "+named, ExitOK, `"kind": "`+k.Kind+`"`)
+			expect(t, good, "wait "+named, ExitOK, "So it is.")
+		}
+		expect(t, stalled, "wait "+one, ExitFailed, "one cannot go on: So it is.")
+		expect(t, nil, "wait "+one, ExitNotFound, "there is no "+k.names.Singular)
+	}
+}
+
+// expect runs mill with arguments that a space is between.
+func expect(t *testing.T, objects []client.Object, args string, code int, want string) {
+	t.Helper()
+	if got := call(t, objects, nil, strings.Split(args, " ")...); got.code != code || !strings.Contains(got.out+got.err, want) {
+		t.Errorf("mill %s: want exit code %d and %q, got %+v", args, code, want, got)
 	}
 }
 
@@ -111,12 +104,6 @@ func TestGetReferences(t *testing.T) {
 		"names of accelerators are":    {"__complete get accelerator ", ExitOK, "one\n"},
 		"an experiment is not a job's": {"logs experiment/one", ExitNotFound, "there is no trainingjob"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			args := strings.Split(c.args, " ")
-			got := call(t, objects, nil, args...)
-			if got.code != c.wantCode || !strings.Contains(got.out+got.err, c.want) {
-				t.Errorf("want exit code %d and %q, got %+v", c.wantCode, c.want, got)
-			}
-		})
+		t.Run(name, func(t *testing.T) { expect(t, objects, c.args, c.wantCode, c.want) })
 	}
 }

@@ -51,7 +51,7 @@ type jobView struct {
 func (v jobView) write(w io.Writer) {
 	fmt.Fprintf(w, "%s  %s\n", v.paint(bold, v.job.Name), v.headline())
 	if said := saying(v.job); said != "" {
-		fmt.Fprintln(w, said)
+		fmt.Fprintln(w, printable(said))
 	}
 	v.parts(w, []part{
 		{"Timeline", v.timeline},

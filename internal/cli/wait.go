@@ -306,7 +306,7 @@ func (l *progressLine) end() {
 	}
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+func oneLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
 
 // cut shortens text to a number of columns.
 func cut(text string, columns int) string {
