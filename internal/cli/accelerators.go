@@ -41,13 +41,10 @@ func (f further) Set(value string) error {
 func (f further) Type() string { return f.format.Type() + "|" + string(f.more) }
 
 // accelerators lists Accelerators.
-type accelerators struct {
-	*Program
-	format format
-}
+type accelerators struct{ lister }
 
 func newAccelerators(p *Program) *cobra.Command {
-	cmd := &accelerators{Program: p, format: asTable}
+	cmd := &accelerators{lister{Program: p, format: asTable, hint: fmt.Sprintf(" %q prints some that describe the cluster.", p.Name+" accelerators discover")}}
 	c := &cobra.Command{
 		Use:     "accelerators",
 		Aliases: []string{"accelerator", "acc"},
@@ -62,8 +59,7 @@ as far as devices go: pods of one device, and, after the comma, pods that take a
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
-	c.Flags().VarP(further{&cmd.format, asWide}, "output", "o", "output format")
-	complete(c, "output", append([]string{string(asWide)}, formats...)...)
+	cmd.addFormat(c, true)
 	discover := newDiscover(p)
 	discover.Args = usageArgs(discover.Args)
 	c.AddCommand(discover)
@@ -75,19 +71,7 @@ func (a *accelerators) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var all v1alpha1.AcceleratorList
-	if err := cluster.List(ctx, &all); err != nil {
-		return err
-	}
-	if a.format == asYAML || a.format == asJSON {
-		return writeList(a.Out, a.format, acceleratorObjects(all.Items))
-	}
-	if len(all.Items) == 0 {
-		fmt.Fprintf(a.Err, "No accelerators. %q prints some that describe the cluster.\n", a.Name+" accelerators discover")
-		return nil
-	}
-	a.table(all.Items).write(a.Out, "")
-	return nil
+	return a.list(ctx, cluster, a.layout, kindOf(controller.Name))
 }
 
 func acceleratorObjects(all []v1alpha1.Accelerator) []runtime.Object {
@@ -99,23 +83,27 @@ func acceleratorObjects(all []v1alpha1.Accelerator) []runtime.Object {
 	return objects
 }
 
-func (a *accelerators) table(all []v1alpha1.Accelerator) *table {
-	t := &table{header: []string{"NAME", "RESOURCE", "NODES", "CAPACITY", "ALLOCATABLE", "IN USE", "FREE", "LARGEST GANG", "UNHEALTHY"}}
+func (a *accelerators) layout(kind) layout {
+	l := layout{header: []string{"RESOURCE", "NODES", "CAPACITY", "ALLOCATABLE", "IN USE", "FREE", "LARGEST GANG", "UNHEALTHY"}}
 	if a.format == asWide {
-		t.header = append(t.header, "SHARING", "BY NAMESPACE", "UNHEALTHY NODES", "CORDONED NODES", "MESSAGE")
+		l.header = append(l.header, "SHARING", "BY NAMESPACE", "UNHEALTHY NODES", "CORDONED NODES", "MESSAGE")
 	}
-	for i := range all {
-		acc, st := &all[i], &all[i].Status
+	l.row = func(o item) []string {
+		acc, ok := o.Owner.(*v1alpha1.Accelerator)
+		if !ok {
+			return nil
+		}
+		st := &acc.Status
 		row := []string{
-			acc.Name, resourceOf(acc), number(st.Nodes), number(st.Capacity), number(st.Allocatable), number(st.InUse), number(st.Free),
+			resourceOf(acc), number(st.Nodes), number(st.Capacity), number(st.Allocatable), number(st.InUse), number(st.Free),
 			gangOf(st.LargestGang), number(st.Unhealthy),
 		}
 		if a.format == asWide {
 			row = append(row, modeOf(acc), usersOf(st.ByNamespace), unhealthyOf(st.UnhealthyNodes), cordonedOf(st.CordonedNodes), messageOf(acc))
 		}
-		t.add(row...)
+		return row
 	}
-	return t
+	return l
 }
 
 func resourceOf(a *v1alpha1.Accelerator) string {

@@ -5,7 +5,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,11 +48,25 @@ func noSuchCommand(c *cobra.Command, args []string) error {
 
 // jobName is a job's name without its kind, which kubectl's users may put before it.
 func jobName(arg string) string {
-	kind, name, found := strings.Cut(arg, "/")
-	if found && slices.Contains(kindWords, strings.ToLower(kind)) {
+	if of, name, err := refer([]string{arg}); err == nil && len(of) == 1 && of[0].Kind == "TrainingJob" && name != "" {
 		return name
 	}
 	return arg
+}
+
+// oneObject takes NAME of a job, KIND NAME or KIND/NAME.
+func oneObject(p *Program, args []string) (kind, string, error) {
+	if len(args) > 2 {
+		return kind{}, "", usagef("one object at a time, not %s", strings.Join(args, " and "))
+	}
+	of, name, err := refer(args)
+	if err != nil {
+		return kind{}, "", err
+	}
+	if name == "" {
+		return kind{}, "", usagef("name a job, or KIND and NAME; %q lists them", p.Name+" get "+strings.Join(args, ""))
+	}
+	return of[0], name, nil
 }
 
 // completeShells makes the completion command fail without the name of a shell it knows.

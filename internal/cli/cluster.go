@@ -113,13 +113,13 @@ func newMapper() meta.RESTMapper {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	for _, kind := range []schema.GroupVersionKind{
-		corev1.SchemeGroupVersion.WithKind("Namespace"), corev1.SchemeGroupVersion.WithKind("Node"), v1alpha1.GroupVersion.WithKind("Accelerator"), v1alpha1.GroupVersion.WithKind("Profile"),
+		corev1.SchemeGroupVersion.WithKind("Namespace"), corev1.SchemeGroupVersion.WithKind("Node"),
 		resourcev1.SchemeGroupVersion.WithKind("DeviceClass"), resourcev1.SchemeGroupVersion.WithKind("ResourceSlice"),
 	} {
 		mapper.Add(kind, meta.RESTScopeRoot)
 	}
-	for _, kind := range []string{"TrainingJob", "Experiment", "Trial", "Notebook"} {
-		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	for _, k := range kinds() {
+		mapper.Add(k.GroupVersionKind, map[bool]meta.RESTScope{true: meta.RESTScopeNamespace, false: meta.RESTScopeRoot}[k.namespaced])
 	}
 	pods := schema.GroupVersionResource{Group: podMetrics.Group, Version: podMetrics.Version, Resource: "pods"}
 	mapper.AddSpecific(podMetrics, pods, pods, meta.RESTScopeNamespace)
@@ -131,16 +131,8 @@ func (p *Program) connect() (*Cluster, error) { return p.Connect(p.target) }
 
 // job reads one job.
 func (c *Cluster) job(ctx context.Context, name string) (*v1alpha1.TrainingJob, error) {
-	var job v1alpha1.TrainingJob
-	err := c.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, &job)
-	if isMissing(err) {
-		return nil, c.noSuchJob(name)
-	}
-	return &job, err
-}
-
-func (c *Cluster) noSuchJob(name string) error {
-	return exit{code: ExitNotFound, err: fmt.Errorf("there is no trainingjob %q in namespace %q; -n names another namespace", name, c.Namespace)}
+	job := &v1alpha1.TrainingJob{}
+	return job, c.find(ctx, kindOf("TrainingJob"), name, job)
 }
 
 // isMissing is true when an object is not there, and false when its kind is not.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
@@ -55,36 +54,47 @@ func (p *Program) words(c *cobra.Command, find lookUp, prefix string) ([]string,
 	return slices.DeleteFunc(found, func(word string) bool { return !strings.HasPrefix(word, prefix) }), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeJob offers the names of jobs as the first argument.
-func (p *Program) completeJob(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return p.words(c, jobNames, prefix)
-}
-
-// completeGet offers the names of jobs, and before them the words for their kinds.
-func (p *Program) completeGet(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 0 {
+// completeObject offers the words for kinds and the names of jobs, and behind a kind the names of its objects.
+func (p *Program) completeObject(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	word, _, slash := strings.Cut(prefix, "/")
+	switch {
+	case len(args) == 0 && slash:
+		return p.words(c, namesOf(word, word+"/"), prefix)
+	case len(args) == 0:
 		return p.words(c, func(ctx context.Context, cluster *Cluster) ([]string, error) {
-			found, err := jobNames(ctx, cluster)
-			return append(found, "trainingjob", "tj", "all"), err
+			found, err := namesOf(trainingJob, "")(ctx, cluster)
+			return append(found, kindWords()...), err
 		}, prefix)
-	}
-	if len(args) == 1 && slices.Contains(kindWords, args[0]) {
-		return p.words(c, jobNames, prefix)
+	case len(args) == 1:
+		return p.words(c, namesOf(args[0], ""), prefix)
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-func jobNames(ctx context.Context, cluster *Cluster) ([]string, error) {
-	var jobs v1alpha1.TrainingJobList
-	err := cluster.List(ctx, &jobs, client.InNamespace(cluster.Namespace))
-	var found []string
-	for i := range jobs.Items {
-		found = append(found, jobs.Items[i].Name)
+// completeNames offers the names of objects of a kind as the first argument.
+func (p *Program) completeNames(kind string) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return p.words(c, namesOf(kind, ""), prefix)
 	}
-	return found, err
+}
+
+// namesOf finds the names of the objects of a kind, with something before each.
+func namesOf(word, before string) lookUp {
+	return func(ctx context.Context, cluster *Cluster) ([]string, error) {
+		of, known := kindsOf(word)
+		if !known || len(of) > 1 {
+			return nil, nil
+		}
+		items, err := cluster.items(ctx, of[0], false)
+		var found []string
+		for _, o := range items {
+			found = append(found, before+o.GetName())
+		}
+		return found, err
+	}
 }
 
 func namespaces(ctx context.Context, cluster *Cluster) ([]string, error) {

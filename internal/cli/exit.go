@@ -14,11 +14,11 @@ const (
 	ExitOK = 0
 	// ExitError: anything that has no code of its own.
 	ExitError = 1
-	// ExitFailed: the job has failed, or cannot go on without somebody's help.
+	// ExitFailed: the job or experiment has failed, or the object cannot go on without somebody's help.
 	ExitFailed = 2
 	// ExitTimeout: what was waited for has not come true in time.
 	ExitTimeout = 3
-	// ExitNotFound: there is no such job.
+	// ExitNotFound: there is no such object.
 	ExitNotFound = 4
 	// ExitInterrupted: the user pressed Ctrl-C.
 	ExitInterrupted = 130
@@ -28,9 +28,9 @@ const exitCodes = `
 Exit codes:
   0    done, or come true
   1    wrong usage, an invalid manifest, or any other error
-  2    the job has failed, or cannot go on without help
+  2    failed, or cannot go on without help
   3    not come true in time
-  4    no such job
+  4    no such object
   130  interrupted
 `
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -26,30 +25,32 @@ import (
 
 // experiments shows how a search goes.
 type experiments struct {
-	*Program
+	lister
 	output string
 	watch  bool
 }
 
 func newExperiment(p *Program) *cobra.Command {
-	cmd := &experiments{Program: p}
+	cmd := &experiments{lister: lister{Program: p, format: asTable}}
 	c := &cobra.Command{
 		Use:     "experiment [NAME]",
 		Aliases: []string{"exp"},
 		Short:   "List experiments, or show how one goes: its best trial, its trials and a plot",
 		Long: `List experiments, or show how one goes: counts, the best trial, the best value so far, and its trials.
 
--o svg and -o html write a plot: the best value so far, and the parameters of all trials as parallel coordinates.`,
+-o svg, html and png write a drawing: the best value of each objective so far, and the trials as lines over their
+parameters and objectives. The page has a table of all trials too, and needs nothing else.`,
 		Example: `  mill experiment
   mill experiment digits -w
   mill experiment digits -o html > digits.html
   mill experiment export digits -o csv > digits.csv`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args) },
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: p.completeNames("experiment"),
+		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args) },
 	}
-	c.Flags().StringVarP(&cmd.output, "output", "o", "text", "text, svg or html")
+	c.Flags().StringVarP(&cmd.output, "output", "o", "text", "text, svg, html or png")
 	c.Flags().BoolVarP(&cmd.watch, "watch", "w", false, "go on and show it again whenever it changes")
-	complete(c, "output", "text", "svg", "html")
+	complete(c, "output", "text", "svg", "html", "png")
 	c.AddCommand(newExport(p))
 	return c
 }
@@ -61,16 +62,16 @@ type searched struct {
 }
 
 func (e *experiments) run(ctx context.Context, args []string) error {
-	write, known := map[string]func(io.Writer, searched) error{"text": e.text, "svg": writeSVG, "html": writeHTML}[e.output]
+	write, known := map[string]func(io.Writer, searched) error{"text": e.text, "svg": writeSVG, "html": writeHTML, "png": writePNG}[e.output]
 	if !known {
-		return usagef("-o %s: use text, svg or html", e.output)
+		return usagef("-o %s: use text, svg, html or png", e.output)
 	}
 	cluster, err := e.connect()
 	if err != nil {
 		return err
 	}
 	if len(args) == 0 {
-		return e.list(ctx, cluster)
+		return e.list(ctx, cluster, func(k kind) layout { return k.layout(false, e.Now()) }, kindOf("Experiment"))
 	}
 	if !e.watch {
 		s, err := cluster.searched(ctx, args[0])
@@ -79,7 +80,7 @@ func (e *experiments) run(ctx context.Context, args []string) error {
 		}
 		return write(e.Out, s)
 	}
-	changes, err := cluster.changes(ctx, &v1alpha1.ExperimentList{}, client.InNamespace(cluster.Namespace), client.MatchingFields{"metadata.name": args[0]})
+	changes, err := cluster.follow(ctx, kindOf("Experiment"), args[0], false)
 	if err != nil {
 		return err
 	}
@@ -102,11 +103,7 @@ func (e *experiments) run(ctx context.Context, args []string) error {
 // searched reads an experiment and all its trials, those that are put away too.
 func (c *Cluster) searched(ctx context.Context, name string) (searched, error) {
 	s := searched{Experiment: &v1alpha1.Experiment{}}
-	err := c.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, s.Experiment)
-	if apierrors.IsNotFound(err) {
-		return s, fmt.Errorf("no Experiment %q in namespace %q", name, c.Namespace)
-	}
-	if err != nil {
+	if err := c.find(ctx, kindOf("Experiment"), name, s.Experiment); err != nil {
 		return s, err
 	}
 	mine := []client.ListOption{client.InNamespace(c.Namespace), client.MatchingLabels{names.Experiment: name}}
@@ -138,38 +135,12 @@ func (c *Cluster) searched(ctx context.Context, name string) (searched, error) {
 	return s, nil
 }
 
-func (e *experiments) list(ctx context.Context, cluster *Cluster) error {
-	var all v1alpha1.ExperimentList
-	if err := cluster.List(ctx, &all, client.InNamespace(cluster.Namespace)); err != nil {
-		return err
-	}
-	if len(all.Items) == 0 {
-		fmt.Fprintf(e.Err, "No experiments in namespace %q.\n", cluster.Namespace)
-		return nil
-	}
-	t := table{header: []string{"NAME", "ALGORITHM", "PHASE", "TRIALS", "RUNNING", "BEST", "AGE"}}
-	for i := range all.Items {
-		x := &all.Items[i]
-		t.add(x.Name, string(x.Spec.Algorithm.Name), cmp.Or(x.Status.Phase, v1alpha1.PhasePending), progressOf(x), numberOf(x.Status.Trials.Running),
-			cmp.Or(bestOf(x), "-"), age(x, e.Now()))
-	}
-	t.write(e.Out, "")
-	return nil
-}
-
-// progressOf is how many trials there were, of how many.
-func progressOf(x *v1alpha1.Experiment) string {
+// progressOfTrials is how many trials there were, of how many.
+func progressOfTrials(x *v1alpha1.Experiment) string {
 	if x.Spec.MaxTrials == 0 {
 		return strconv.Itoa(int(x.Status.Trials.Created))
 	}
 	return fmt.Sprintf("%d/%d", x.Status.Trials.Created, x.Spec.MaxTrials)
-}
-
-func bestOf(x *v1alpha1.Experiment) string {
-	if x.Status.Best == nil || len(x.Status.Best.Metrics) == 0 {
-		return ""
-	}
-	return x.Status.Best.Metrics[0].Name + "=" + x.Status.Best.Metrics[0].Value
 }
 
 func numberOf(n *int32) string {
@@ -184,40 +155,71 @@ const shown = 20
 
 // text shows an experiment on a terminal.
 func (e *experiments) text(w io.Writer, s searched) error {
-	p, st := painter(e.colour(e.Out)), s.Status
-	fmt.Fprintf(w, "%s  %s in namespace %s: %s\n", p.paint(bold, s.Name), s.Spec.Algorithm.Name, s.Namespace, p.phase(cmp.Or(st.Phase, v1alpha1.PhasePending)))
-	fmt.Fprintln(w, conditions.Get(s, v1alpha1.ConditionSucceeded).Message)
-	fmt.Fprintf(w, "\ntrials %s: %s running, %s waiting, %s succeeded, %d stopped early, %s failed, %d without metrics, %d killed\n",
-		progressOf(s.Experiment), numberOf(st.Trials.Running), numberOf(st.Trials.Pending), numberOf(st.Trials.Succeeded), st.Trials.EarlyStopped,
-		numberOf(st.Trials.Failed), st.Trials.MetricsUnavailable, st.Trials.Killed)
-	if st.EstimatedEndTime != nil {
-		fmt.Fprintf(w, "ends about %s\n", st.EstimatedEndTime.UTC().Format(time.DateTime))
+	p := painter(e.colour(w))
+	lines := headlines(s)
+	fmt.Fprintf(w, "%s  %s\n%s\n\n", p.paint(bold, printable(s.Name)), printable(lines[0]), printable(strings.Join(lines[1:], "\n")))
+	if f := s.Status.Failure; f != nil {
+		fmt.Fprintf(w, "%s\n", p.paint(red, printable(fmt.Sprintf("the last %d trials failed alike, %s: %s", f.Trials, f.Example, f.Message))))
 	}
-	for _, b := range s.Spec.Budget {
-		i := slices.IndexFunc(st.Used, func(u v1alpha1.ResourceHours) bool { return u.Resource == b.Resource })
-		if i >= 0 {
-			fmt.Fprintf(w, "used   %s of %s hours of %s\n", st.Used[i].Hours, b.Hours, b.Resource)
+	t := table{header: []string{"TRIAL", "PHASE"}, paint: p.cells}
+	for _, o := range s.Spec.Objectives {
+		if plot := terminalPlot(seriesOf(s, o), e.Width(w), p); plot != "" {
+			fmt.Fprintf(w, "%s, best so far (*) and each trial (.)\n%s\n", printable(o.Metric), plot)
 		}
+		t.header = append(t.header, strings.ToUpper(o.Metric))
 	}
-	if st.Best != nil {
-		fmt.Fprintf(w, "best   %s: %s with %s\n", st.Best.Trial, bestOf(s.Experiment), assigned(study.AssignmentOf(st.Best.Assignments)))
+	t.header = append(t.header, "PARAMETERS")
+	for _, r := range s.records[max(len(s.records)-shown, 0):] {
+		row := []string{r.Name, cmp.Or(r.Phase, v1alpha1.PhasePending)}
+		for _, o := range s.Spec.Objectives {
+			row = append(row, cmp.Or(metricOf(r, o.Metric), nothing))
+		}
+		parameters := assigned(r.Assignment)
+		if columns := e.Width(w); columns > 0 {
+			parameters = cut(parameters, max(columns-len(r.Name)-16-12*len(s.Spec.Objectives), 20))
+		}
+		t.add(append(row, parameters)...)
 	}
-	if f := st.Failure; f != nil {
-		fmt.Fprintf(w, "%s\n", p.paint(red, fmt.Sprintf("the last %d trials failed alike, %s: %s", f.Trials, f.Example, f.Message)))
-	}
-	if plot := sparkline(bestSoFar(s)); plot != "" {
-		fmt.Fprintf(w, "\n%s, best so far\n%s", s.Spec.Objectives[0].Metric, plot)
-	}
-	t := table{header: []string{"TRIAL", "PHASE", strings.ToUpper(s.Spec.Objectives[0].Metric), "PARAMETERS"}, paint: p.cells}
-	last := s.records[max(len(s.records)-shown, 0):]
-	for _, r := range last {
-		t.add(r.Name, cmp.Or(r.Phase, v1alpha1.PhasePending), cmp.Or(metricOf(r, s.Spec.Objectives[0].Metric), "-"), assigned(r.Assignment))
-	}
-	if len(last) > 0 {
-		fmt.Fprintln(w)
+	if len(t.rows) > 0 {
 		t.write(w, "")
 	}
 	return nil
+}
+
+// headlines say how an experiment goes.
+func headlines(s searched) []string {
+	st := s.Status
+	said := []string{
+		fmt.Sprintf("%s in namespace %s: %s", s.Spec.Algorithm.Name, s.Namespace, cmp.Or(st.Phase, v1alpha1.PhasePending)),
+		cmp.Or(conditions.Get(s, v1alpha1.ConditionSucceeded).Message, "Waiting for the manager."),
+		fmt.Sprintf("trials %s: %s running, %s waiting, %s succeeded, %d stopped early, %s failed, %d without metrics, %d killed",
+			progressOfTrials(s.Experiment), numberOf(st.Trials.Running), numberOf(st.Trials.Pending), numberOf(st.Trials.Succeeded),
+			st.Trials.EarlyStopped, numberOf(st.Trials.Failed), st.Trials.MetricsUnavailable, st.Trials.Killed),
+	}
+	if st.EstimatedEndTime != nil {
+		said = append(said, "ends about "+st.EstimatedEndTime.UTC().Format(time.DateTime))
+	}
+	for _, b := range s.Spec.Budget {
+		if i := slices.IndexFunc(st.Used, func(u v1alpha1.ResourceHours) bool { return u.Resource == b.Resource }); i >= 0 {
+			said = append(said, fmt.Sprintf("used   %s of %s hours of %s", st.Used[i].Hours, b.Hours, b.Resource))
+		}
+	}
+	best := st.Pareto
+	if len(best) == 0 && st.Best != nil {
+		best = []v1alpha1.BestTrial{*st.Best}
+	}
+	for _, b := range best {
+		said = append(said, strings.TrimRight(fmt.Sprintf("best   %s: %s with %s", b.Trial, valuesOf(b.Metrics), assigned(study.AssignmentOf(b.Assignments))), " "))
+	}
+	return said
+}
+
+func valuesOf(metrics []v1alpha1.MetricValue) string {
+	var said []string
+	for _, m := range metrics {
+		said = append(said, m.Name+"="+m.Value)
+	}
+	return strings.Join(said, " ")
 }
 
 func metricOf(r study.Record, name string) string {

@@ -9,10 +9,15 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"image/color"
+	"image/png"
 	"io"
+	"math"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +26,7 @@ import (
 	conditions "github.com/millrace-ml/millrace/internal/condition"
 	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/study"
+	"github.com/millrace-ml/millrace/test/golden"
 )
 
 // aSearch is an experiment with a trial that is put away, two that have ended and one that runs.
@@ -64,39 +70,109 @@ func aSearch() []client.Object {
 
 func TestExperimentShowsHowItGoes(t *testing.T) {
 	got := call(t, aSearch(), nil, "experiment", "digits", "-n", "team")
-	for _, want := range []string{"used   12.5 of 40 hours of nvidia.com/gpu", "4/10", "1 running", "2 succeeded", "best   digits-2: loss=0.25", "digits-1", "digits-4", "lr=0.1 solver=sgd", "0.5 |*"} {
+	for _, want := range []string{"used   12.5 of 40 hours of nvidia.com/gpu", "4/10", "1 running", "2 succeeded", "best   digits-2: loss=0.25", "digits-1", "digits-4", "lr=0.1 solver=sgd", "0.5 |*", "0.25 |  "} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("no %q in:\n%s%s", want, got.out, got.err)
 		}
 	}
-	if got := call(t, aSearch(), nil, "experiment", "-n", "team"); !strings.Contains(got.out, "loss=0.25") {
+	if got := call(t, aSearch(), nil, "experiment", "-n", "team"); !strings.Contains(got.out, "0.25") {
 		t.Errorf("the list is %+v", got)
 	}
-	if got := call(t, nil, nil, "experiment", "digits", "-n", "team"); got.code != ExitError || !strings.Contains(got.err, "no Experiment") {
+	if got := call(t, nil, nil, "experiment", "digits", "-n", "team"); got.code != ExitNotFound || !strings.Contains(got.err, "no experiment") {
 		t.Errorf("one that is not there: %+v", got)
 	}
 }
 
 func TestExperimentDraws(t *testing.T) {
 	got := call(t, aSearch(), nil, "experiment", "digits", "-n", "team", "-o", "svg")
-	decoder, lines := xml.NewDecoder(strings.NewReader(got.out)), 0
-	for {
-		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatalf("%v in:\n%s", err, got.out)
-		}
-		if start, ok := token.(xml.StartElement); ok && start.Name.Local == "polyline" {
-			lines++
-		}
-	}
-	if lines != 2 {
-		t.Errorf("%d lines, want one for each of the two trials with a value:\n%s", lines, got.out)
+	golden.Compare(t, "testdata/experiment/digits.svg", []byte(got.out))
+	if titles := strings.Count(got.out, "<title>"); titles != 3 {
+		t.Errorf("%d trials are drawn, want the two with a value and the one without that has ended:\n%s", titles, got.out)
 	}
 	if got := call(t, aSearch(), nil, "experiment", "digits", "-n", "team", "-o", "html"); strings.Count(got.out, "<tr>") != 5 {
 		t.Errorf("want a row for each of four trials, got:\n%s", got.out)
+	}
+	picture, err := png.Decode(strings.NewReader(call(t, aSearch(), nil, "experiment", "digits", "-n", "team", "-o", "png").out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[color.Color]bool{}
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			seen[picture.At(x, y)] = true
+		}
+	}
+	for i := range inks {
+		if of := colourOf(ink(i)); ink(i) != inkFailed && !seen[of] {
+			t.Errorf("nothing is drawn in %s", inks[i].name)
+		}
+	}
+}
+
+// TestNothingOfTheClusterIsMarkup puts markup and commands of a terminal everywhere.
+func TestNothingOfTheClusterIsMarkup(t *testing.T) {
+	const bad = `"><script>alert(1)</script>&'` + "\x1b[2J"
+	e := &v1alpha1.Experiment{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: bad}}
+	e.Spec.Objectives = []v1alpha1.Objective{{Metric: bad, Direction: bad}}
+	e.Spec.Parameters = []v1alpha1.Parameter{{Name: bad, Values: []string{bad, "b"}}, {Name: "x" + bad, Min: "0", Max: "1"}}
+	e.Status = v1alpha1.ExperimentStatus{Phase: bad, Best: &v1alpha1.BestTrial{Trial: bad, Metrics: []v1alpha1.MetricValue{{Name: bad, Value: bad}}}}
+	conditions.Set(e, v1alpha1.ConditionSucceeded, metav1.ConditionUnknown, bad, bad)
+	s := searched{Experiment: e}
+	for i, value := range []string{"1", bad} {
+		s.records = append(s.records, study.Record{
+			Name: bad, Proposal: i, Phase: []string{v1alpha1.PhaseSucceeded, bad}[i], Assignment: map[string]string{bad: bad, "x" + bad: "0.5"},
+			Metrics: []v1alpha1.MetricValue{{Name: bad, Value: value}}, Ended: noon,
+		})
+	}
+	for name, write := range map[string]func(io.Writer, searched) error{
+		"svg": writeSVG, "html": writeHTML, "text": (&experiments{lister: lister{Program: program(nil, nil, nil)}}).text,
+	} {
+		var out strings.Builder
+		if err := write(&out, s); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); name != "text" && strings.Contains(got, "<script") || strings.Contains(got, "\x1b") {
+			t.Errorf("%s is not safe:\n%s", name, got)
+		}
+		if !strings.Contains(out.String(), "alert(1)") {
+			t.Errorf("%s does not show the texts", name)
+		}
+		for d := xml.NewDecoder(strings.NewReader(out.String())); name == "svg"; {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("svg is no XML: %v", err)
+			}
+		}
+	}
+}
+
+func TestScalesFitTheirValues(t *testing.T) {
+	minimize := v1alpha1.Objective{Direction: v1alpha1.Minimize}
+	for name, c := range map[string]struct {
+		o     v1alpha1.Objective
+		of    []float64
+		want  scale
+		ticks []float64
+	}{
+		"one value":               {minimize, []float64{3}, scale{lo: 3, hi: 3}, []float64{3}},
+		"around zero":             {minimize, []float64{-1, math.NaN(), 1}, scale{lo: -1, hi: 1}, []float64{-1, -0.5, 0, 0.5, 1}},
+		"far apart":               {minimize, []float64{0.001, 50}, scale{0.001, 50, true}, []float64{0.001, 0.01, 0.1, 1, 10}},
+		"one far out":             {minimize, []float64{0, 1, 2, 4, 5, 1e6}, scale{lo: 0, hi: 12}, []float64{0, 2, 4, 6, 8, 10, 12}},
+		"one far out, a maximum":  {v1alpha1.Objective{Direction: v1alpha1.Maximize}, []float64{-1e6, 5, 6, 7, 8, 9}, scale{lo: 0, hi: 9}, []float64{0, 2, 4, 6, 8}},
+		"near each other":         {minimize, []float64{0.98, 0.99}, scale{lo: 0.98, hi: 0.99}, []float64{0.98, 0.982, 0.984, 0.986, 0.988, 0.99}},
+		"less than a tenfold log": {minimize, []float64{0.02, 2.1}, scale{0.02, 2.1, true}, []float64{0.1, 1}},
+	} {
+		got, known := scaleFor(c.o, c.of)
+		if !known || got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+		if diff := cmp.Diff(c.ticks, got.ticks(), cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if _, known := scaleOf([]float64{math.NaN()}); known {
+		t.Error("a scale of nothing")
 	}
 }
 

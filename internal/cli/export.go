@@ -28,8 +28,10 @@ func newExport(p *Program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export NAME",
 		Short: "Write all trials of an experiment as CSV or JSON",
-		Args:  cobra.ExactArgs(1),
-		RunE:  func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args[0]) },
+		Args:  usageArgs(cobra.ExactArgs(1)),
+
+		ValidArgsFunction: p.completeNames("experiment"),
+		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), args[0]) },
 	}
 	c.Flags().StringVarP(&cmd.output, "output", "o", "csv", "csv or json")
 	complete(c, "output", "csv", "json")

@@ -36,11 +36,11 @@ func (l *logs) goOn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	jobs, err := l.cluster.jobChanges(ctx, l.job.Name)
+	jobs, err := l.cluster.follow(ctx, kindOf("TrainingJob"), l.job.Name, false)
 	if err != nil {
 		return err
 	}
-	l.printer.progress = &progressLine{out: l.Err, width: l.Width(l.Err), painter: painter(l.colour(l.Err)), now: l.Now}
+	l.printer.progress = &progressLine{out: l.Err, width: l.Width(l.Err), painter: painter(l.colour(l.Err))}
 	f := &following{logs: l, newest: l.job, followers: map[types.UID]*follower{}, done: make(chan struct{})}
 	if err := f.untilFinished(ctx, pods, jobs); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (f *following) untilFinished(ctx context.Context, pods, jobs <-chan change)
 				return nil
 			}
 		}
-		f.printer.show(f.newest)
+		f.printer.show(jobProgress(f.newest, f.Now()))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // checkpoint shows the last checkpoint, what a stop would cost now, and what stops have cost.
-func (v view) checkpoint(w io.Writer) {
+func (v jobView) checkpoint(w io.Writer) {
 	if last, told := checkpoint.Last(v.job, v.pods); told {
 		line := "the last " + short(max(0, v.now.Sub(last.Time))) + " ago"
 		if last.Step != nil {
@@ -30,7 +30,7 @@ func (v view) checkpoint(w io.Writer) {
 }
 
 // nodes shows what the job has against nodes.
-func (v view) nodes(w io.Writer) {
+func (v jobView) nodes(w io.Writer) {
 	t := table{header: []string{"NODE", "VERDICT", "REASON", "FOR", "EVIDENCE"}}
 	for _, n := range v.job.Status.Nodes {
 		since := "-"

@@ -4,17 +4,16 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	conditions "github.com/millrace-ml/millrace/internal/condition"
 	"github.com/millrace-ml/millrace/internal/framework"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -24,43 +23,19 @@ func sinceVersion(version string) *metav1.ListOptions {
 	return &metav1.ListOptions{ResourceVersion: version}
 }
 
-// jobChanges follows one job.
-func (c *Cluster) jobChanges(ctx context.Context, name string) (<-chan change, error) {
-	return c.changes(ctx, &v1alpha1.TrainingJobList{}, client.InNamespace(c.Namespace), client.MatchingFields{"metadata.name": name})
-}
-
 // podsOf selects the pods of a job.
 func podsOf(job *v1alpha1.TrainingJob) []client.ListOption {
 	return []client.ListOption{client.InNamespace(job.Namespace), client.MatchingLabels{names.TrainingJob: job.Name}}
 }
 
-// condition is a condition of a job; Unknown when it is not there.
-func condition(job *v1alpha1.TrainingJob, kind string) metav1.Condition {
-	if c := meta.FindStatusCondition(job.Status.Conditions, kind); c != nil {
-		return *c
-	}
-	return metav1.Condition{Type: kind, Status: metav1.ConditionUnknown}
+// finished is true once something has succeeded or failed, which never changes again.
+func finished(o conditions.Holder) bool { return conditions.Decided(o, v1alpha1.ConditionSucceeded) }
+
+func succeeded(o conditions.Holder) bool { return is(o, v1alpha1.ConditionSucceeded) }
+
+func is(o conditions.Holder, condition string) bool {
+	return conditions.Get(o, condition).Status == metav1.ConditionTrue
 }
-
-// observed is false while the manager has not seen the newest spec.
-func observed(job *v1alpha1.TrainingJob) bool { return job.Status.ObservedGeneration >= job.Generation }
-
-// finished is true once the job has succeeded or failed, which never changes again.
-func finished(job *v1alpha1.TrainingJob) bool {
-	return condition(job, v1alpha1.ConditionSucceeded).Status != metav1.ConditionUnknown
-}
-
-func succeeded(job *v1alpha1.TrainingJob) bool {
-	return condition(job, v1alpha1.ConditionSucceeded).Status == metav1.ConditionTrue
-}
-
-// stalled is true when the job, as it is now, needs the help of somebody.
-func stalled(job *v1alpha1.TrainingJob) bool {
-	return observed(job) && condition(job, v1alpha1.ConditionStalled).Status == metav1.ConditionTrue
-}
-
-// started is true once every pod of the job has run at the same time, or the job got to its end without.
-func started(job *v1alpha1.TrainingJob) bool { return job.Status.RunningTime != nil || succeeded(job) }
 
 // phase is the job's phase in a word.
 func phase(job *v1alpha1.TrainingJob) string {
@@ -97,8 +72,8 @@ func replicas(job *v1alpha1.TrainingJob, r v1alpha1.Role) int {
 	return 1
 }
 
-// saying is the message that tells best what a job is doing, or why it is not.
-func saying(job *v1alpha1.TrainingJob) string {
+// saying is the message that tells best what a job, or another object, is doing, or why it is not.
+func saying(o conditions.Holder) string {
 	for _, ask := range []struct {
 		condition string
 		status    metav1.ConditionStatus
@@ -109,10 +84,12 @@ func saying(job *v1alpha1.TrainingJob) string {
 		{v1alpha1.ConditionSuspended, metav1.ConditionTrue},
 		{v1alpha1.ConditionRestarting, metav1.ConditionTrue},
 		{v1alpha1.ConditionScheduled, metav1.ConditionFalse},
+		{v1alpha1.ConditionReady, metav1.ConditionTrue},
+		{v1alpha1.ConditionReady, metav1.ConditionFalse},
 		{v1alpha1.ConditionRunning, metav1.ConditionTrue},
 		{v1alpha1.ConditionRunning, metav1.ConditionFalse},
 	} {
-		if c := condition(job, ask.condition); c.Status == ask.status {
+		if c := conditions.Get(o, ask.condition); c.Status == ask.status {
 			return c.Message
 		}
 	}

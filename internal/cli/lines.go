@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
 // line is one line of one replica's log.
@@ -34,11 +32,11 @@ type linePrinter struct {
 }
 
 // show tells where the job is, as long as there is no line to print.
-func (p *linePrinter) show(job *v1alpha1.TrainingJob) {
+func (p *linePrinter) show(progress progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.progress != nil {
-		p.progress.show(job)
+		p.progress.show(progress)
 	}
 }
 

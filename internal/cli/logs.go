@@ -47,7 +47,7 @@ opened again where they broke, until the job has finished.`,
   mill logs digits -f
   mill logs digits --role Worker --index 1 --previous`,
 		Args:              oneJob,
-		ValidArgsFunction: p.completeJob,
+		ValidArgsFunction: p.completeNames(trainingJob),
 		RunE:              func(c *cobra.Command, args []string) error { return cmd.run(c.Context(), jobName(args[0])) },
 	}
 	f := c.Flags()

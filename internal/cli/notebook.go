@@ -4,35 +4,32 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	conditions "github.com/millrace-ml/millrace/internal/condition"
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // notebooks lists notebooks, opens them, and stops and starts them.
 type notebooks struct {
-	*Program
-	format format
-	all    bool
-	port   int
+	lister
+	port int
 }
 
 func newNotebook(p *Program) *cobra.Command {
-	cmd := &notebooks{Program: p, format: asTable}
+	cmd := &notebooks{lister: lister{Program: p, format: asTable}}
 	c := &cobra.Command{
 		Use:     "notebook",
 		Aliases: []string{"notebooks", "nb"},
@@ -47,15 +44,14 @@ in the server ends.`,
   mill notebook open lab
   mill notebook restart lab`,
 		Args: noSuchCommand,
-		RunE: func(c *cobra.Command, _ []string) error { return cmd.list(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
 	list := &cobra.Command{
 		Use: "list", Short: "List notebooks", Args: usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return cmd.list(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
 	for _, l := range []*cobra.Command{c, list} {
-		l.Flags().BoolVarP(&cmd.all, "all-namespaces", "A", false, "list notebooks of all namespaces")
-		addFormat(l, &cmd.format)
+		cmd.addFlags(l, false)
 	}
 	c.AddCommand(list)
 	for _, act := range []struct {
@@ -68,7 +64,7 @@ in the server ends.`,
 		{"restart", "Restart a notebook, so that the changes that wait are made", cmd.restart},
 	} {
 		one := &cobra.Command{
-			Use: act.name + " NAME", Short: act.short, Args: usageArgs(cobra.ExactArgs(1)),
+			Use: act.name + " NAME", Short: act.short, Args: usageArgs(cobra.ExactArgs(1)), ValidArgsFunction: p.completeNames("notebook"),
 			RunE: func(c *cobra.Command, args []string) error { return cmd.on(c.Context(), args[0], act.run) },
 		}
 		if act.name == "open" {
@@ -86,72 +82,32 @@ func (n *notebooks) on(ctx context.Context, name string, do func(context.Context
 		return err
 	}
 	nb := &v1alpha1.Notebook{}
-	err = cluster.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: name}, nb)
-	if isMissing(err) {
-		return exit{code: ExitNotFound, err: fmt.Errorf("there is no notebook %q in namespace %q; -n names another namespace", name, cluster.Namespace)}
-	}
-	if err != nil {
+	if err := cluster.find(ctx, kindOf("Notebook"), name, nb); err != nil {
 		return err
 	}
 	return do(ctx, cluster, nb)
 }
 
-func (n *notebooks) list(ctx context.Context) error {
+func (n *notebooks) run(ctx context.Context) error {
 	cluster, err := n.connect()
 	if err != nil {
 		return err
 	}
-	var where []client.ListOption
-	if !n.all {
-		where = append(where, client.InNamespace(cluster.Namespace))
-	}
-	var all v1alpha1.NotebookList
-	if err := cluster.List(ctx, &all, where...); err != nil {
-		return err
-	}
-	if n.format != asTable {
-		objects := make([]runtime.Object, len(all.Items))
-		for i := range all.Items {
-			all.Items[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Notebook"))
-			objects[i] = &all.Items[i]
-		}
-		return writeList(n.Out, n.format, objects)
-	}
-	if len(all.Items) == 0 {
-		fmt.Fprintln(n.Err, "No notebooks.")
-		return nil
-	}
-	t := table{header: []string{"NAME", "PHASE", "USED", "STOPS IN", "PENDING", "MESSAGE"}}
-	if n.all {
-		t.header = append([]string{"NAMESPACE"}, t.header...)
-	}
-	for i := range all.Items {
-		t.add(n.row(&all.Items[i])...)
-	}
-	t.write(n.Out, "")
-	return nil
+	return n.list(ctx, cluster, func(kind) layout {
+		return layout{[]string{"PHASE", "USED", "STOPS IN", "PENDING", "MESSAGE"}, n.cells}
+	}, kindOf("Notebook"))
 }
 
-func (n *notebooks) row(nb *v1alpha1.Notebook) []string {
-	used, stops, message := nothing, nothing, ""
-	if at := nb.Status.LastActivity; at != nil {
-		used = short(max(0, n.Now().Sub(at.Time))) + " ago"
+func (n *notebooks) cells(o item) []string {
+	used, stops := o.at(".status.lastActivity", "date", n.Now()), nothing
+	if used != "" {
+		used += " ago"
 	}
-	if at := nb.Status.CullTime; at != nil {
+	if at, err := time.Parse(time.RFC3339, o.at(".status.cullTime", "", n.Now())); err == nil {
 		stops = short(max(0, at.Sub(n.Now())))
 	}
-	var pending []string
-	for _, c := range nb.Status.PendingChanges {
-		pending = append(pending, c.Field)
-	}
-	if ready := meta.FindStatusCondition(nb.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		message = ready.Message
-	}
-	row := []string{nb.Name, nb.Status.Phase, used, stops, strings.Join(pending, ","), message}
-	if n.all {
-		row = append([]string{nb.Namespace}, row...)
-	}
-	return row
+	pending := o.at(".status.pendingChanges[*].field", "", n.Now())
+	return []string{o.phase(), cmp.Or(used, nothing), stops, pending, conditions.Get(o, v1alpha1.ConditionReady).Message}
 }
 
 // annotate changes annotations and, where there is one to change, the spec.

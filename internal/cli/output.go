@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -152,13 +153,32 @@ type table struct {
 	paint func(column, cell string) string
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) add(cells ...string) {
+	for i, cell := range cells {
+		cells[i] = printable(cell)
+	}
+	t.rows = append(t.rows, cells)
+}
+
+// printable is a text from the cluster without what would command a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
 
 // write writes the table; without a header when it has none. Lines begin with the indent.
 func (t *table) write(w io.Writer, indent string) {
 	lines := t.rows
 	if t.header != nil {
-		lines = append([][]string{t.header}, t.rows...)
+		header := slices.Clone(t.header)
+		for i, name := range header {
+			header[i] = printable(name)
+		}
+		lines = append([][]string{header}, t.rows...)
 	}
 	widths := columnWidths(lines)
 	for i, cells := range lines {

@@ -224,7 +224,7 @@ func (p *planning) further(ctx context.Context, o offline.Object, children []chi
 // indented puts every line of a text behind an indent.
 func indented(text, indent string) string {
 	var out bytes.Buffer
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(printable(text)) {
 		out.WriteString(strings.TrimRight(indent+line, "\n") + "\n")
 	}
 	return out.String()

@@ -5,212 +5,281 @@ package cli
 
 import (
 	"fmt"
-	"html"
-	"io"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/study"
 	"github.com/millrace-ml/millrace/internal/trialjob"
 )
 
-// bestSoFar is the best value of the first objective after each trial that has one, in the order of their ends.
-func bestSoFar(s searched) []float64 {
-	o := s.Spec.Objectives[0]
-	order, _ := study.Order(s.records)
-	var curve []float64
-	for _, i := range order {
-		v := trialjob.Real(metricOf(s.records[i], o.Metric))
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			continue
-		}
-		if n := len(curve); n > 0 && (curve[n-1] < v) == (o.Direction == v1alpha1.Minimize) {
-			v = curve[n-1]
-		}
-		curve = append(curve, v)
-	}
-	return curve
+// series is an objective over the trials that have ended, in the order of their ends.
+type series struct {
+	v1alpha1.Objective
+	// values are NaN where a trial has none.
+	values []float64
+	// best is the best value up to each trial; NaN before the first.
+	best []float64
 }
 
-// Size of the plot on a terminal.
+func seriesOf(s searched, o v1alpha1.Objective) series {
+	of := series{Objective: o}
+	order, _ := study.Order(s.records)
+	best := math.NaN()
+	for _, i := range order {
+		v := valueOf(s.records[i], o.Metric)
+		if math.IsNaN(best) || (v < best) == (o.Direction == v1alpha1.Minimize) && !math.IsNaN(v) {
+			best = v
+		}
+		of.values, of.best = append(of.values, v), append(of.best, best)
+	}
+	return of
+}
+
+// valueOf is a metric of a trial as a number; NaN where there is no finite one.
+func valueOf(r study.Record, metric string) float64 {
+	if v := trialjob.Real(metricOf(r, metric)); !math.IsInf(v, 0) {
+		return v
+	}
+	return math.NaN()
+}
+
+// scale is where numbers are between two ends.
+type scale struct {
+	lo, hi float64
+	log    bool
+}
+
+// decades are how many tenfolds there are in values that are shown by their logarithms.
+const decades = 2
+
+// scaleOf has room for all of the numbers; logarithms where they are far apart. It is false when there are none.
+func scaleOf(values []float64) (scale, bool) {
+	numbers := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
+	if len(numbers) == 0 {
+		return scale{}, false
+	}
+	lo, hi := slices.Min(numbers), slices.Max(numbers)
+	return scale{lo, hi, lo > 0 && hi/lo >= math.Pow(10, decades)}, true
+}
+
+// scaleFor has room for the values of an objective, but for those that are so much worse than most that these would look alike.
+func scaleFor(o v1alpha1.Objective, values []float64) (scale, bool) {
+	s, known := scaleOf(values)
+	if !known || s.log {
+		return s, known
+	}
+	numbers := slices.Sorted(slices.Values(slices.DeleteFunc(slices.Clone(values), math.IsNaN)))
+	n := len(numbers) - 1
+	if o.Direction == v1alpha1.Minimize {
+		if most := numbers[n*3/4] - s.lo; most > 0 && s.hi-s.lo > farOut*most {
+			s.hi = s.lo + 3*most
+		}
+	} else if most := s.hi - numbers[n-n*3/4]; most > 0 && s.hi-s.lo > farOut*most {
+		s.lo = s.hi - 3*most
+	}
+	return s, true
+}
+
+// farOut is how much further from the best the worst value is than three quarters of them when it is left outside.
+const farOut = 20
+
+// outside is how many values are not on the scale.
+func (s scale) outside(values []float64) int {
+	n := 0
+	for _, v := range values {
+		if v < s.lo || v > s.hi {
+			n++
+		}
+	}
+	return n
+}
+
+// at is where a value is, from 0 to 1, at an end when it is outside; in the middle when there is but one.
+func (s scale) at(v float64) float64 {
+	lo, hi := s.lo, s.hi
+	if s.log {
+		lo, hi, v = math.Log(lo), math.Log(hi), math.Log(v)
+	}
+	if hi <= lo {
+		return 0.5
+	}
+	return min(max((v-lo)/(hi-lo), 0), 1)
+}
+
+// ticks are round numbers on the scale, some three to seven of them, and its ends where there are fewer.
+func (s scale) ticks() []float64 {
+	var found []float64
+	if s.log {
+		from, to := math.Ceil(math.Log10(s.lo)-1e-9), math.Floor(math.Log10(s.hi)+1e-9)
+		for e := from; e <= to; e += math.Ceil((to - from + 1) / 7) {
+			found = append(found, math.Pow(10, e))
+		}
+	} else if s.hi > s.lo {
+		step := math.Pow(10, math.Floor(math.Log10((s.hi-s.lo)/3)))
+		for _, more := range []float64{5, 2} {
+			if (s.hi-s.lo)/(step*more) >= 3 {
+				step *= more
+				break
+			}
+		}
+		for i := math.Ceil(s.lo/step - 1e-9); i*step <= s.hi+step*1e-9; i++ {
+			found = append(found, i*step+0) // not -0
+		}
+	}
+	if len(found) < 2 {
+		return slices.Compact([]float64{s.lo, s.hi})
+	}
+	return found
+}
+
+// figure writes a number in few characters.
+func figure(v float64) string { return fmt.Sprintf("%.4g", v) }
+
+// Size of the plot on a terminal. It is as wide as that, within limits; elsewhere it has the lower one.
 const (
-	plotWidth  = 60
-	plotHeight = 8
+	plotLeast, plotMost = 60, 120
+	plotHeight          = 8
+	plotLabels          = 12
 )
 
-// sparkline draws a curve with characters; empty when there is nothing to draw.
-func sparkline(curve []float64) string {
-	if len(curve) < 2 {
+// terminalPlot draws the best value so far with '*', and those of the trials with '.'; empty when there is nothing to draw.
+func terminalPlot(of series, columns int, p painter) string {
+	fits, known := scaleFor(of.Objective, of.values)
+	if len(of.best) < 2 || !known {
 		return ""
 	}
-	lo, hi := slices.Min(curve), slices.Max(curve)
+	width := min(max(columns-plotLabels-1, plotLeast), plotMost)
 	rows := make([][]byte, plotHeight)
 	for i := range rows {
-		rows[i] = []byte(strings.Repeat(" ", plotWidth))
+		rows[i] = []byte(strings.Repeat(" ", width))
 	}
-	for x := range plotWidth {
-		v := curve[x*(len(curve)-1)/(plotWidth-1)]
-		rows[plotHeight-1-int(part(v, lo, hi)*(plotHeight-1)+0.5)][x] = '*'
+	put := func(values []float64, with byte) {
+		for x := range max(width, len(values)) {
+			i, column := x, x*(width-1)/max(len(values)-1, 1)
+			if len(values) < width {
+				i, column = x*(len(values)-1)/(width-1), x
+				if with == '.' && x > 0 && i == (x-1)*(len(values)-1)/(width-1) {
+					continue // one dot for each trial
+				}
+			}
+			if v := values[i]; !math.IsNaN(v) {
+				rows[int((1-fits.at(v))*(plotHeight-1)+0.5)][column] = with
+			}
+		}
 	}
+	put(of.values, '.')
+	put(of.best, '*')
+	labels := map[int]string{0: figure(fits.hi), plotHeight - 1: figure(fits.lo)}
 	var out strings.Builder
 	for i, row := range rows {
-		label := ""
-		switch i {
-		case 0:
-			label = fmt.Sprintf("%.4g", hi)
-		case plotHeight - 1:
-			label = fmt.Sprintf("%.4g", lo)
+		text := strings.TrimRight(string(row), " ")
+		if p {
+			text = strings.ReplaceAll(text, ".", p.paint(faint, "."))
 		}
-		fmt.Fprintf(&out, "%10s |%s\n", label, strings.TrimRight(string(row), " "))
+		fmt.Fprintf(&out, "%*s |%s\n", plotLabels-2, labels[i], text)
 	}
+	fmt.Fprintf(&out, "%*s +%s\n%*s%d trials\n", plotLabels-2, map[bool]string{true: "log"}[fits.log], strings.Repeat("-", width), plotLabels, "", len(of.values))
 	return out.String()
-}
-
-// part is where a value is between two others, from 0 to 1.
-func part(v, lo, hi float64) float64 {
-	if hi <= lo {
-		return 0
-	}
-	return (v - lo) / (hi - lo)
-}
-
-// Sizes of the drawing.
-const (
-	width, height = 900.0, 320.0
-	margin        = 60.0
-)
-
-func writeSVG(w io.Writer, s searched) error {
-	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="sans-serif" font-size="12">`+"\n", width, 2*height)
-	fmt.Fprintln(w, `<rect width="100%" height="100%" fill="white"/>`)
-	drawCurve(w, s)
-	drawCoordinates(w, s)
-	_, err := fmt.Fprintln(w, "</svg>")
-	return err
-}
-
-// drawCurve draws the best value so far.
-func drawCurve(w io.Writer, s searched) {
-	curve := bestSoFar(s)
-	fmt.Fprintf(w, `<text x="%g" y="24">%s, best so far (%s)</text>`+"\n", margin, html.EscapeString(s.Spec.Objectives[0].Metric), html.EscapeString(s.Name))
-	if len(curve) == 0 {
-		return
-	}
-	lo, hi := slices.Min(curve), slices.Max(curve)
-	var line strings.Builder
-	for i, v := range curve {
-		x := margin + (width-2*margin)*part(float64(i), 0, float64(max(len(curve)-1, 1)))
-		y := height - margin - (height-2*margin)*part(v, lo, hi)
-		if i > 0 {
-			fmt.Fprintf(&line, "H%.1f ", x)
-		}
-		fmt.Fprintf(&line, "%s%.1f,%.1f ", map[bool]string{true: "M", false: "L"}[i == 0], x, y)
-	}
-	fmt.Fprintf(w, `<path d="%s" fill="none" stroke="#1f77b4" stroke-width="2"/>`+"\n", line.String())
-	fmt.Fprintf(w, `<text x="4" y="%g">%.4g</text><text x="4" y="%g">%.4g</text><text x="%g" y="%g">%d trials</text>`+"\n",
-		margin+4, hi, height-margin+4, lo, width-2*margin, height-margin/2, len(curve))
 }
 
 // axis is one of the parallel coordinates.
 type axis struct {
 	name string
 	// place is where a trial is on it, from 0 to 1; false when it has no value there.
-	place  func(study.Record) (float64, bool)
-	lo, hi string
+	place func(study.Record) (float64, bool)
+	ticks []tick
 }
 
-// drawCoordinates draws each trial with a value as a line over the axes of its parameters and its objective; the better it is, the darker.
-func drawCoordinates(w io.Writer, s searched) {
-	axes := axesOf(s)
-	if len(axes) == 0 {
-		return
-	}
-	at := func(i int) float64 {
-		return margin + (width-2*margin)*part(float64(i), 0, float64(max(len(axes)-1, 1)))
-	}
-	goal := axes[len(axes)-1]
-	for _, r := range s.records {
-		var line strings.Builder
-		for i, a := range axes {
-			if v, ok := a.place(r); ok {
-				fmt.Fprintf(&line, "%.1f,%.1f ", at(i), 2*height-margin-(height-2*margin)*v)
-			}
-		}
-		value, measured := goal.place(r)
-		if !measured {
-			continue
-		}
-		if s.Spec.Objectives[0].Direction == v1alpha1.Minimize {
-			value = 1 - value
-		}
-		fmt.Fprintf(w, `<polyline points="%s" fill="none" stroke="#d62728" stroke-opacity="%.2f"><title>%s</title></polyline>`+"\n",
-			line.String(), 0.1+0.9*value*value, html.EscapeString(r.Name))
-	}
-	for i, a := range axes {
-		x := at(i)
-		fmt.Fprintf(w, `<line x1="%[1]g" x2="%[1]g" y1="%[2]g" y2="%[3]g" stroke="black"/><text x="%[1]g" y="%[4]g" text-anchor="middle">%[5]s</text>`+
-			`<text x="%[1]g" y="%[6]g" text-anchor="middle">%[7]s</text><text x="%[1]g" y="%[8]g" text-anchor="middle">%[9]s</text>`+"\n",
-			x, height+margin, 2*height-margin, 2*height-margin+32, html.EscapeString(a.name), 2*height-margin+16, html.EscapeString(a.lo), height+margin-6, html.EscapeString(a.hi))
-	}
+// tick is a label on an axis.
+type tick struct {
+	at    float64
+	label string
 }
 
+// axesOf are the parameters, and then the objectives that any trial has a value of.
 func axesOf(s searched) []axis {
 	var axes []axis
 	for _, p := range s.Spec.Parameters {
-		axes = append(axes, parameterAxis(p))
-	}
-	metric := s.Spec.Objectives[0].Metric
-	var values []float64
-	for _, r := range s.records {
-		if v := trialjob.Real(metricOf(r, metric)); !math.IsNaN(v) && !math.IsInf(v, 0) {
-			values = append(values, v)
+		if len(p.Values) > 0 {
+			axes = append(axes, wordAxis(p))
+			continue
+		}
+		read := func(r study.Record) float64 { return trialjob.Real(r.Assignment[p.Name]) }
+		fits, known := scaleOf([]float64{trialjob.Real(p.Min), trialjob.Real(p.Max)})
+		if p.Min == "" || p.Max == "" {
+			fits, known = scaleOf(each(s.records, read))
+		}
+		fits.log = fits.lo > 0 && slices.Contains([]v1alpha1.Distribution{v1alpha1.LogUniform, v1alpha1.LogNormal}, p.Distribution)
+		if known {
+			axes = append(axes, numberAxis(p.Name, fits, read))
 		}
 	}
-	if len(values) == 0 {
-		return nil
+	for _, o := range s.Spec.Objectives {
+		read := func(r study.Record) float64 { return valueOf(r, o.Metric) }
+		if fits, known := scaleFor(o, each(s.records, read)); known {
+			axes = append(axes, numberAxis(o.Metric+map[bool]string{true: " (min)", false: " (max)"}[o.Direction == v1alpha1.Minimize], fits, read))
+		}
 	}
-	lo, hi := slices.Min(values), slices.Max(values)
-	return append(axes, axis{name: metric, lo: fmt.Sprintf("%.4g", lo), hi: fmt.Sprintf("%.4g", hi), place: func(r study.Record) (float64, bool) {
-		v := trialjob.Real(metricOf(r, metric))
-		return part(v, lo, hi), !math.IsNaN(v) && !math.IsInf(v, 0)
-	}})
+	return axes
 }
 
-// parameterAxis has numbers on their own scale, and words in their order.
-func parameterAxis(p v1alpha1.Parameter) axis {
-	if len(p.Values) > 0 {
-		return axis{name: p.Name, lo: p.Values[0], hi: p.Values[len(p.Values)-1], place: func(r study.Record) (float64, bool) {
-			i := slices.Index(p.Values, r.Assignment[p.Name])
-			return part(float64(i), 0, float64(len(p.Values)-1)), i >= 0
-		}}
+func each(records []study.Record, read func(study.Record) float64) []float64 {
+	values := make([]float64, len(records))
+	for i, r := range records {
+		values[i] = read(r)
 	}
-	scale := func(v float64) float64 { return v }
-	if p.Distribution == v1alpha1.LogUniform || p.Distribution == v1alpha1.LogNormal {
-		scale = math.Log
-	}
-	lo, hi := scale(trialjob.Real(p.Min)), scale(trialjob.Real(p.Max))
-	return axis{name: p.Name, lo: p.Min, hi: p.Max, place: func(r study.Record) (float64, bool) {
-		v, err := strconv.ParseFloat(r.Assignment[p.Name], 64)
-		return part(scale(v), lo, hi), err == nil
+	return values
+}
+
+// numberAxis has numbers on their own scale.
+func numberAxis(name string, fits scale, read func(study.Record) float64) axis {
+	a := axis{name: name, place: func(r study.Record) (float64, bool) {
+		v := read(r)
+		return fits.at(v), !math.IsNaN(v)
 	}}
+	for _, v := range fits.ticks() {
+		a.ticks = append(a.ticks, tick{fits.at(v), figure(v)})
+	}
+	return a
 }
 
-// writeHTML writes the drawing and a table as one page, which needs nothing else.
-func writeHTML(w io.Writer, s searched) error {
-	name := html.EscapeString(s.Name)
-	fmt.Fprintf(w, "<!doctype html>\n<meta charset=\"utf-8\"><title>%s</title>\n<h1>%s</h1>\n<p>%s</p>\n", name, name, html.EscapeString(bestOf(s.Experiment)))
-	if err := writeSVG(w, s); err != nil {
-		return err
+// wordAxis has words in their order, as many of them written as there is room for.
+func wordAxis(p v1alpha1.Parameter) axis {
+	fits := scale{hi: float64(len(p.Values) - 1)}
+	a := axis{name: p.Name, place: func(r study.Record) (float64, bool) {
+		i := slices.Index(p.Values, r.Assignment[p.Name])
+		return fits.at(float64(i)), i >= 0
+	}}
+	for i := 0; i < len(p.Values); i += 1 + len(p.Values)/25 {
+		label := p.Values[i]
+		if shared := sharedStart(p.Values); len([]rune(label)) > mostLabel && shared > 2 {
+			label = "…" + label[shared:]
+		}
+		a.ticks = append(a.ticks, tick{fits.at(float64(i)), cut(label, mostLabel)})
 	}
-	fmt.Fprintf(w, "<table border=\"1\" cellpadding=\"4\">\n<tr><th>trial</th><th>phase</th><th>%s</th><th>parameters</th></tr>\n",
-		html.EscapeString(s.Spec.Objectives[0].Metric))
-	for _, r := range s.records {
-		fmt.Fprintf(w, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>\n", html.EscapeString(r.Name), r.Phase,
-			html.EscapeString(metricOf(r, s.Spec.Objectives[0].Metric)), html.EscapeString(assigned(r.Assignment)))
+	return a
+}
+
+// mostLabel is how many letters of a word there is room for beside an axis.
+const mostLabel = 14
+
+// sharedStart is how many bytes all words begin with in common, none of which is part of a letter.
+func sharedStart(words []string) int {
+	first, n := words[0], len(words[0])
+	for _, word := range words[1:] {
+		n = min(n, len(word))
+		for i := range n {
+			if word[i] != first[i] {
+				n = i
+				break
+			}
+		}
 	}
-	_, err := fmt.Fprintln(w, "</table>")
-	return err
+	for n > 0 && (n == len(first) || !utf8.RuneStart(first[n])) {
+		n--
+	}
+	return n
 }

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,26 +12,24 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	controller "github.com/millrace-ml/millrace/controllers/profile"
+	conditions "github.com/millrace-ml/millrace/internal/condition"
 	"github.com/millrace-ml/millrace/internal/profile"
 )
 
 // profiles lists Profiles and changes their members.
 type profiles struct {
-	*Program
-	format format
-	role   string
-	until  string
+	lister
+	role  string
+	until string
 }
 
 func newProfile(p *Program) *cobra.Command {
-	cmd := &profiles{Program: p, format: asTable}
+	cmd := &profiles{lister: lister{Program: p, format: asTable}}
 	c := &cobra.Command{
 		Use:     "profile",
 		Aliases: []string{"profiles"},
@@ -45,61 +44,40 @@ serviceaccount:NAMESPACE:NAME.`,
   mill profile add team-a bob@example.com --role viewer --until 2027-01-01
   mill profile remove team-a group:research`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return cmd.list(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },
 	}
-	c.Flags().VarP(&cmd.format, "output", "o", "output format")
-	complete(c, "output", formats...)
+	cmd.addFormat(c, false)
 	show := &cobra.Command{
-		Use: "show PROFILE", Short: "Print who may do what in a profile", Args: usageArgs(cobra.ExactArgs(1)),
+		Use: "show PROFILE", Short: "Print who may do what in a profile", Args: usageArgs(cobra.ExactArgs(1)), ValidArgsFunction: p.completeNames("profile"),
 		RunE: func(c *cobra.Command, args []string) error { return cmd.show(c.Context(), args[0]) },
 	}
 	add := &cobra.Command{
-		Use: "add PROFILE SUBJECT...", Short: "Give members a role, or change it", Args: usageArgs(cobra.MinimumNArgs(2)),
+		Use: "add PROFILE SUBJECT...", Short: "Give members a role, or change it", Args: usageArgs(cobra.MinimumNArgs(2)), ValidArgsFunction: p.completeNames("profile"),
 		RunE: func(c *cobra.Command, args []string) error { return cmd.add(c.Context(), args[0], args[1:]) },
 	}
 	add.Flags().StringVar(&cmd.role, "role", string(v1alpha1.RoleEditor), "role: admin, editor or viewer")
 	add.Flags().StringVar(&cmd.until, "until", "", "when the role ends: a date, or a time in RFC 3339; never when left out")
 	complete(add, "role", string(v1alpha1.RoleAdmin), string(v1alpha1.RoleEditor), string(v1alpha1.RoleViewer))
 	remove := &cobra.Command{
-		Use: "remove PROFILE SUBJECT...", Short: "Take members out", Args: usageArgs(cobra.MinimumNArgs(2)),
+		Use: "remove PROFILE SUBJECT...", Short: "Take members out", Args: usageArgs(cobra.MinimumNArgs(2)), ValidArgsFunction: p.completeNames("profile"),
 		RunE: func(c *cobra.Command, args []string) error { return cmd.remove(c.Context(), args[0], args[1:]) },
 	}
 	c.AddCommand(show, add, remove)
 	return c
 }
 
-func (p *profiles) list(ctx context.Context) error {
+func (p *profiles) run(ctx context.Context) error {
 	cluster, err := p.connect()
 	if err != nil {
 		return err
 	}
-	var all v1alpha1.ProfileList
-	if err := cluster.List(ctx, &all); err != nil {
-		return err
-	}
-	if p.format == asYAML || p.format == asJSON {
-		objects := make([]runtime.Object, len(all.Items))
-		for i := range all.Items {
-			all.Items[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(controller.Name))
-			objects[i] = &all.Items[i]
-		}
-		return writeList(p.Out, p.format, objects)
-	}
-	if len(all.Items) == 0 {
-		fmt.Fprintln(p.Err, "No profiles.")
-		return nil
-	}
-	t := &table{header: []string{"NAME", "OWNER", "MEMBERS", "READY", "MESSAGE"}}
-	for i := range all.Items {
-		of := &all.Items[i]
-		ready, message := nothing, ""
-		if c := meta.FindStatusCondition(of.Status.Conditions, v1alpha1.ConditionReady); c != nil {
-			ready, message = string(c.Status), c.Message
-		}
-		t.add(of.Name, of.Spec.Owner.Name, number(of.Status.Members), ready, message)
-	}
-	t.write(p.Out, "")
-	return nil
+	return p.list(ctx, cluster, func(kind) layout {
+		return layout{[]string{"OWNER", "MEMBERS", "READY", "MESSAGE"}, func(o item) []string {
+			ready := conditions.Get(o, v1alpha1.ConditionReady)
+			members := cmp.Or(o.at(".status.members", "", p.Now()), nothing)
+			return []string{o.at(".spec.owner.name", "", p.Now()), members, string(ready.Status), ready.Message}
+		}}
+	}, kindOf(controller.Name))
 }
 
 // rights is what the roles stand for in short; docs/profile.md has them in full.
@@ -144,12 +122,8 @@ func (p *profiles) find(ctx context.Context, name string) (*Cluster, *v1alpha1.P
 	if err != nil {
 		return nil, nil, err
 	}
-	var of v1alpha1.Profile
-	err = cluster.Get(ctx, client.ObjectKey{Name: name}, &of)
-	if isMissing(err) {
-		return nil, nil, exit{code: ExitNotFound, err: fmt.Errorf("there is no profile %q", name)}
-	}
-	return cluster, &of, err
+	of := &v1alpha1.Profile{}
+	return cluster, of, cluster.find(ctx, kindOf(controller.Name), name, of)
 }
 
 // change edits the members of a Profile by a patch that fails when somebody else changed it meanwhile.

@@ -106,7 +106,7 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 	}
 	end := exitOf(err)
 	if end.err != nil {
-		fmt.Fprintf(p.Err, "%s: %s\n", p.Name, explain(end.err))
+		fmt.Fprintf(p.Err, "%s: %s\n", p.Name, printable(explain(end.err)))
 	}
 	if end.usage {
 		fmt.Fprintf(p.Err, "See %q.\n", command.CommandPath()+" --help")

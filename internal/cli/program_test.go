@@ -63,9 +63,15 @@ func clusterOf(t *testing.T, logs openLog, objects ...client.Object) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(newMapper()).WithObjects(objects...).
-		WithIndex(&v1alpha1.TrainingJob{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).Build()
-	return &Cluster{WithWatch: c, Namespace: "team", Logs: logs}
+	build := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(newMapper()).WithObjects(objects...)
+	for _, k := range kinds() {
+		o, err := scheme.New(k.GroupVersionKind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		build.WithIndex(o.(client.Object), "metadata.name", func(o client.Object) []string { return []string{o.GetName()} })
+	}
+	return &Cluster{WithWatch: build.Build(), Namespace: "team", Logs: logs}
 }
 
 func job(conditions ...metav1.Condition) *v1alpha1.TrainingJob {
@@ -93,7 +99,7 @@ func pod(role, index string) *corev1.Pod {
 
 func TestGetListsJobs(t *testing.T) {
 	got := call(t, []client.Object{job()}, nil, "get")
-	want := "NAME     FRAMEWORK   PHASE     READY   RESTARTS   AGE\ndigits   PyTorch     Running   3/3     0          1m0s\n"
+	want := "NAME     FRAMEWORK   PHASE     READY   RESTARTS   AGE\ndigits   PyTorch     Running   3/3     -          1m0s\n"
 	if diff := cmp.Diff(said{out: want}, got, cmp.AllowUnexported(said{})); diff != "" {
 		t.Error(diff)
 	}
@@ -183,7 +189,7 @@ func TestTopSaysWhatItCannotKnow(t *testing.T) {
 func TestWrongUsageSaysWhatIsRight(t *testing.T) {
 	cases := map[string]struct{ args, want string }{
 		"no job":                  {"logs", "mill: name a job; \"mill get\" lists them\nSee \"mill logs --help\".\n"},
-		"two jobs":                {"wait a b", "mill: one job at a time, not a and b\nSee \"mill wait --help\".\n"},
+		"two jobs":                {"wait a b", "mill: unknown kind \"a\"; known: all, accelerator, experiment, notebook, poddefault, profile, suggestion, trainingjob, trial\nSee \"mill wait --help\".\n"},
 		"two jobs at the top":     {"top a b", "mill: one job at a time, not a and b\nSee \"mill top --help\".\n"},
 		"a file without -f":       {"plan job.yaml", "mill: files are named with -f: -f job.yaml\nSee \"mill plan --help\".\n"},
 		"a command with a typo":   {"wiat", "mill: unknown command \"wiat\": did you mean wait?\nSee \"mill --help\".\n"},

@@ -45,7 +45,7 @@ it is not known.`,
   mill top digits
   mill top -A -o json | jq '.items[] | {pod, memory: .usage.memory}'`,
 		Args:              atMostOneJob,
-		ValidArgsFunction: p.completeJob,
+		ValidArgsFunction: p.completeNames(trainingJob),
 		RunE: func(c *cobra.Command, args []string) error {
 			return cmd.run(c.Context(), jobName(strings.Join(args, "")))
 		},

@@ -19,31 +19,20 @@ import (
 	"github.com/millrace-ml/millrace/internal/names"
 )
 
-// view shows one job to a person.
+// view shows one object to a person.
 type view struct {
-	job  *v1alpha1.TrainingJob
-	pods []corev1.Pod
-	now  time.Time
+	now time.Time
 	painter
 }
 
-func (v view) write(w io.Writer) {
-	fmt.Fprintf(w, "%s  %s\n", v.paint(bold, v.job.Name), v.headline())
-	if said := saying(v.job); said != "" {
-		fmt.Fprintln(w, said)
-	}
-	for _, part := range []struct {
-		title string
-		write func(io.Writer)
-	}{
-		{"Timeline", v.timeline},
-		{"Roles", v.roles},
-		{"Pods", v.podTable},
-		{"Conditions", v.conditions},
-		{"Checkpoint", v.checkpoint},
-		{"Nodes", v.nodes},
-		{"Failure", v.failure},
-	} {
+// part is a part of a view. One that writes nothing has no title either.
+type part struct {
+	title string
+	write func(io.Writer)
+}
+
+func (v view) parts(w io.Writer, all []part) {
+	for _, part := range all {
 		var text strings.Builder
 		part.write(&text)
 		if text.Len() > 0 {
@@ -52,8 +41,31 @@ func (v view) write(w io.Writer) {
 	}
 }
 
+// jobView shows one job.
+type jobView struct {
+	view
+	job  *v1alpha1.TrainingJob
+	pods []corev1.Pod
+}
+
+func (v jobView) write(w io.Writer) {
+	fmt.Fprintf(w, "%s  %s\n", v.paint(bold, v.job.Name), v.headline())
+	if said := saying(v.job); said != "" {
+		fmt.Fprintln(w, printable(said))
+	}
+	v.parts(w, []part{
+		{"Timeline", v.timeline},
+		{"Roles", v.roles},
+		{"Pods", v.podTable},
+		{"Conditions", func(w io.Writer) { v.conditions(w, v.job.Status.Conditions) }},
+		{"Checkpoint", v.checkpoint},
+		{"Nodes", v.nodes},
+		{"Failure", v.failure},
+	})
+}
+
 // headline is the job in a line, such as: PyTorch in default, Succeeded 3/3 after 1m42s.
-func (v view) headline() string {
+func (v jobView) headline() string {
 	job := v.job
 	line := fmt.Sprintf("%s in namespace %s: %s, %s ready", job.Spec.Framework, job.Namespace, v.phase(phase(job)), ready(job))
 	if job.Status.RestartCount > 0 {
@@ -82,7 +94,7 @@ type moment struct {
 }
 
 // timeline lists what happened, with the time since the job was made.
-func (v view) timeline(w io.Writer) {
+func (v jobView) timeline(w io.Writer) {
 	moments := v.moments()
 	t := table{}
 	for _, m := range moments {
@@ -91,7 +103,7 @@ func (v view) timeline(w io.Writer) {
 	t.write(w, "  ")
 }
 
-func (v view) moments() []moment {
+func (v jobView) moments() []moment {
 	var found []moment
 	add := func(at *metav1.Time, what string) {
 		if at != nil && !at.IsZero() {
@@ -117,7 +129,7 @@ func (v view) moments() []moment {
 }
 
 // told is true when a failure is also the cause of a restart.
-func (v view) told(f *v1alpha1.Failure) bool {
+func (v jobView) told(f *v1alpha1.Failure) bool {
 	return slices.ContainsFunc(v.job.Status.Restarts, func(r v1alpha1.Restart) bool {
 		return r.Cause != nil && r.Cause.Pod == f.Pod && r.Cause.Time.Equal(f.Time)
 	})
@@ -140,7 +152,7 @@ func times(r v1alpha1.Restart) string {
 	return "restarts: " + strings.Join(parts, ", ")
 }
 
-func (v view) roles(w io.Writer) {
+func (v jobView) roles(w io.Writer) {
 	t := table{header: []string{"ROLE", "WANTED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED"}}
 	for _, r := range v.job.Status.Roles {
 		count := func(n int32) string { return strconv.Itoa(int(n)) }
@@ -155,7 +167,7 @@ func (v view) roles(w io.Writer) {
 	}
 }
 
-func (v view) podTable(w io.Writer) {
+func (v jobView) podTable(w io.Writer) {
 	t := table{header: []string{"POD", "STATUS", "RESTARTS", "NODE", "AGE"}, paint: v.cells}
 	order := roleOrder(v.job)
 	pods := slices.Clone(v.pods)
@@ -171,14 +183,14 @@ func (v view) podTable(w io.Writer) {
 	}
 }
 
-func (v view) conditions(w io.Writer) {
+func (v view) conditions(w io.Writer, all []metav1.Condition) {
 	t := table{header: []string{"TYPE", "IS", "SINCE", "REASON", "MESSAGE"}}
-	for _, c := range v.job.Status.Conditions {
+	for _, c := range all {
 		since := "-"
 		if c.LastTransitionTime.Unix() > 0 {
 			since = short(max(0, v.now.Sub(c.LastTransitionTime.Time)))
 		}
-		t.add(c.Type, string(c.Status), since, c.Reason, strings.ReplaceAll(strings.TrimSpace(c.Message), "\n", " "))
+		t.add(c.Type, string(c.Status), since, c.Reason, oneLine(c.Message))
 	}
 	if len(t.rows) > 0 {
 		t.write(w, "  ")
@@ -186,7 +198,7 @@ func (v view) conditions(w io.Writer) {
 }
 
 // failure shows the root cause with the last lines of what failed.
-func (v view) failure(w io.Writer) {
+func (v jobView) failure(w io.Writer) {
 	f := v.job.Status.Failure
 	if f == nil {
 		return
