@@ -29,6 +29,8 @@ type Probing struct {
 	Timeout time.Duration
 	// Parallel is how many are asked at once.
 	Parallel int
+	// Proxy is the address of the HTTP proxy through which everything is asked, empty for none.
+	Proxy string
 	// Prometheus is the address of one that knows of use, empty for none; Queries are asked there.
 	Prometheus string
 	Queries    []string

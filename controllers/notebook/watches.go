@@ -39,7 +39,7 @@ type Options struct {
 // Setup adds the kind, and what asks the servers, to a manager.
 func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
 	uses := engine.NewSnapshot[asked, Activity](func(name asked) reconcile.Request { return reconcile.Request{NamespacedName: name} })
-	asking := activity.NewClient(opts.Probing.Timeout)
+	asking := activity.NewClient(opts.Probing.Timeout, opts.Probing.Proxy)
 	p := &prober{Probing: opts.Probing, reader: mgr.GetClient(), uses: uses, settings: opts.Settings, asker: asking, clock: clock.RealClock{}}
 	if at := opts.Probing.Prometheus; at != "" {
 		p.meter = &activity.Metrics{Client: asking, Base: strings.TrimSuffix(at, "/") + "/", Queries: opts.Probing.Queries}
