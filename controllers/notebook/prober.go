@@ -17,6 +17,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/activity"
+	"github.com/millrace-ml/millrace/internal/culling"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -90,7 +91,7 @@ type server struct {
 	name  asked
 	nb    *v1alpha1.Notebook
 	pod   *corev1.Pod
-	rules culling
+	rules culling.Policy
 }
 
 // sweep asks every server once.
@@ -129,8 +130,12 @@ func (p *prober) servers(ctx context.Context) ([]server, error) {
 	var found []server
 	for i := range all.Items {
 		nb := &all.Items[i]
-		s := server{name: client.ObjectKeyFromObject(nb), nb: nb, pod: &corev1.Pod{}, rules: cullingOf(nb, p.settings)}
-		if s.rules.idle == 0 || stopOf(nb) != nil {
+		team, err := teamOf(ctx, p.reader, nb.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		s := server{name: client.ObjectKeyFromObject(nb), nb: nb, pod: &corev1.Pod{}, rules: p.settings.culling(team, nb)}
+		if s.rules.Idle == 0 || stopOf(nb) != nil {
 			continue
 		}
 		key := client.ObjectKey{Namespace: nb.Namespace, Name: nb.Name + "-0"}
@@ -177,7 +182,7 @@ func (p *prober) ask(ctx context.Context, s server, used map[asked]bool, unmeter
 	}
 	p.answered(s.name)
 	answer.Busy = answer.Busy || used[s.name]
-	p.uses.Set(s.name, s.rules.judge(s.pod.UID, p.known(s), answer, p.clock.Now()))
+	p.uses.Set(s.name, judge(s.rules, s.pod.UID, p.known(s), answer, p.clock.Now()))
 }
 
 // answer is the server's own. One that has none is known by metrics alone, if any name it.

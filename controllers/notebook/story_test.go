@@ -232,7 +232,7 @@ var steps = map[string]func(*story, string){
 	},
 	"use": func(s *story, _ string) { s.used = s.now },
 	"probe": func(s *story, _ string) {
-		found := cullingOf(s.nb, s.world.Settings).judge(s.world.Pod.UID, s.world.Pod.CreationTimestamp.Time, activity.Answer{Last: s.used}, s.now)
+		found := judge(s.world.Settings.culling(s.world.Team, s.nb), s.world.Pod.UID, s.world.Pod.CreationTimestamp.Time, activity.Answer{Last: s.used}, s.now)
 		s.world.Activity = &found
 	},
 	"image":   func(s *story, rest string) { s.nb.Spec.Image = rest },
