@@ -218,7 +218,7 @@ func (p *prober) known(s server) time.Time {
 			at = c.LastTransitionTime.Time
 		}
 	}
-	if last := s.nb.Status.LastActivity; last != nil && last.After(at) {
+	if last := s.nb.Status.LastActivity; last != nil && last.After(at) && !last.After(p.clock.Now()) {
 		at = last.Time
 	}
 	if activity.Silent(s.nb.Spec.Server) && p.began.After(at) {

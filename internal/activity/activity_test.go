@@ -93,6 +93,10 @@ func TestAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if got.Now.IsZero() {
+				t.Error("it does not tell what the server's clock showed")
+			}
+			got.Now = time.Time{}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("the answer (-want +got):\n%s", diff)
 			}
@@ -148,11 +152,14 @@ func TestLastUse(t *testing.T) {
 		answer Answer
 		want   time.Time
 	}{
-		"busy":      {Answer{Busy: true, Last: at(early)}, now},
-		"connected": {Answer{Connections: 1, Last: at(early)}, now},
-		"told":      {Answer{Last: at(early)}, at(early)},
-		"counted":   {Answer{Idle: time.Hour}, now.Add(-time.Hour)},
-		"unknown":   {Answer{}, time.Time{}},
+		"busy":                                   {Answer{Busy: true, Last: at(early)}, now},
+		"connected":                              {Answer{Connections: 1, Last: at(early)}, now},
+		"told":                                   {Answer{Last: at(early)}, at(early)},
+		"counted":                                {Answer{Idle: time.Hour}, now.Add(-time.Hour)},
+		"unknown":                                {Answer{}, time.Time{}},
+		"told by a clock that is an hour behind": {Answer{Last: at("2026-01-01T10:50:00Z"), Now: at("2026-01-01T11:00:00Z")}, at("2026-01-01T11:50:00Z")},
+		"told by a clock that is a year ahead":   {Answer{Last: at("2027-01-01T10:00:00Z"), Now: at("2027-01-01T12:00:00Z")}, at("2026-01-01T10:00:00Z")},
+		"told to be in the future":               {Answer{Last: at("2027-01-01T10:00:00Z")}, now},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.answer.LastUse(now); !got.Equal(c.want) {
