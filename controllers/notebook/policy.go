@@ -41,12 +41,16 @@ func stopOf(nb *v1alpha1.Notebook) *reason {
 		{v1alpha1.ReasonMaxLife, "It ran for as long as its culling policy allows"},
 		{v1alpha1.ReasonScheduled, "A schedule of its culling policy stopped it"},
 	} {
-		if nb.Annotations[names.StoppedBecause] == known.word {
+		if nb.Annotations[names.StoppedBecause] == because(known.word, at) {
 			return &reason{known.word, fmt.Sprintf("%s (%s); mill notebook start %s starts it again.", known.message, at, nb.Name)}
 		}
 	}
 	return &reason{v1alpha1.ReasonStoppedByAnnotation, fmt.Sprintf("The annotation %s is there; mill notebook start %s removes it.", names.Stopped, nb.Name)}
 }
+
+// because is the annotation beside the one that stops a notebook at a time. It names the time too: other dashboards know of the one annotation
+// alone, and what they stop later is not stopped by us.
+func because(word, at string) string { return word + " " + at }
 
 // culls are asked in order whether a server that runs is to be stopped by itself.
 var culls = []func(*state) (reason, bool){worn, due, idle}
