@@ -60,14 +60,20 @@ type prober struct {
 	clock    clock.WithTicker
 
 	mu sync.Mutex
-	// faults count the answers of each server that failed in a row: one alone is not worth telling.
-	faults map[asked]int
+	// faults are the failures of each server since it answered: one alone is not worth telling.
+	faults map[asked]fault
 	// began is the time of the first round: nobody knows what metrics showed before.
 	began time.Time
 }
 
-// patience is how many answers may fail in a row before it is told.
+// patience is how many answers may fail in a row before it is told, and in how many the cause is another before that is.
 const patience = 2
+
+// fault is how often a server did not answer, and how often in the end for the same cause.
+type fault struct {
+	times, same int
+	cause       string
+}
 
 // NeedLeaderElection lets only the manager ask that leads.
 func (*prober) NeedLeaderElection() bool { return true }
@@ -97,7 +103,7 @@ type server struct {
 // sweep asks every server once.
 func (p *prober) sweep(ctx context.Context) {
 	if p.began.IsZero() {
-		p.began, p.faults = p.clock.Now(), map[asked]int{}
+		p.began, p.faults = p.clock.Now(), map[asked]fault{}
 	}
 	servers, err := p.servers(ctx)
 	if err != nil {
@@ -173,7 +179,7 @@ func (p *prober) ask(ctx context.Context, s server, used map[asked]bool, unmeter
 	if err == nil {
 		err = unmetered
 	}
-	if ctx.Err() != nil || err != nil && !p.fails(s.name) {
+	if ctx.Err() != nil || err != nil && !p.fails(s.name, err.Error()) {
 		return
 	}
 	if err != nil {
@@ -227,12 +233,17 @@ func (p *prober) known(s server) time.Time {
 	return at
 }
 
-// fails counts a failure and is true when there were enough to tell.
-func (p *prober) fails(name asked) bool {
+// fails counts a failure and is true when it is to be told: when there were enough, and then when the cause is another for good.
+func (p *prober) fails(name asked, cause string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.faults[name]++
-	return p.faults[name] >= patience
+	f := p.faults[name]
+	if f.cause != cause {
+		f.cause, f.same = cause, 0
+	}
+	f.times, f.same = f.times+1, f.same+1
+	p.faults[name] = f
+	return f.times == patience || f.same >= patience
 }
 
 func (p *prober) answered(name asked) {

@@ -186,6 +186,12 @@ func TestOneLostAnswerIsNoNews(t *testing.T) {
 	if got := told(); got.Fault != "no answer in time" {
 		t.Errorf("a second one is not: %+v", got)
 	}
+	for _, want := range []string{"no answer in time", "connection refused"} {
+		err = errors.New("connection refused")
+		if got := told(); got.Fault != want {
+			t.Errorf("told is %q, want %q", got.Fault, want)
+		}
+	}
 	err = nil
 	if got := told(); got != before {
 		t.Errorf("an answer does not mend it: %+v", got)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -104,10 +105,13 @@ func (s *state) cullTime() *metav1.Time {
 	return stamp(slices.MinFunc(all, time.Time.Compare))
 }
 
-// tells is true of a server that is not known to hide when it was used.
+// tells is true of a server that is not known to hide when it was used. What was known stays while it has not been asked again.
 func (s *state) tells() bool {
-	a := s.activity()
-	return a == nil || a.Fault == ""
+	if a := s.activity(); a != nil {
+		return a.Fault == ""
+	}
+	old := meta.FindStatusCondition(s.nb.Status.Conditions, v1alpha1.ConditionActivityKnown)
+	return old == nil || old.Reason != v1alpha1.ReasonNoAnswer
 }
 
 // stamp is a time at the precision the API stores.
