@@ -121,6 +121,13 @@ type NotebookStatus struct {
 	// +optional
 	CullTime *metav1.Time `json:"cullTime,omitempty"`
 
+	// culling is the policy by which the server is stopped, and whose word each part of it is.
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Culling []CullingTerm `json:"culling,omitempty"`
+
 	// pendingChanges are what differs between the server that runs and the one that is wanted, and waits for the next start.
 	// +listType=map
 	// +listMapKey=field

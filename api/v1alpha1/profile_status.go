@@ -35,6 +35,8 @@ const (
 	ReasonNamespaceTerminating = "NamespaceTerminating"
 	// ReasonNotAdoptable: the namespace was there before, and its owner has not agreed to hand it over.
 	ReasonNotAdoptable = "NotAdoptable"
+	// ReasonNamespaceNotWatched: the manager's configuration names the namespaces it watches, and not this one.
+	ReasonNamespaceNotWatched = "NamespaceNotWatched"
 	// ReasonWaitingForNamespace: it is made when the namespace is.
 	ReasonWaitingForNamespace = "WaitingForNamespace"
 	// ReasonMeshNotServed: the cluster serves no authorization policies of Istio.

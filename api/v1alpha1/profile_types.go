@@ -81,6 +81,10 @@ type ProfileSpec struct {
 	// +optional
 	Network ProfileNetwork `json:"network,omitzero"`
 
+	// notebooks is what holds for the notebooks of the namespace.
+	// +optional
+	Notebooks *ProfileNotebooks `json:"notebooks,omitempty"`
+
 	// secrets are made once, each from a template in the manager's configured namespace, such as credentials of an object store.
 	// +listType=map
 	// +listMapKey=name
@@ -249,6 +253,15 @@ type ProfileNetwork struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	// +optional
 	AllowFrom []string `json:"allowFrom,omitempty"`
+}
+
+// ProfileNotebooks is what holds for the notebooks of a Profile.
+//
+// +kubebuilder:validation:MinProperties=1
+type ProfileNotebooks struct {
+	// culling says when they are stopped by themselves.
+	// +optional
+	Culling *ProfileCulling `json:"culling,omitempty"`
 }
 
 // ProfileSecret is a Secret that is made once from a template.

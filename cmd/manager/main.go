@@ -93,7 +93,7 @@ func newManager(ctx context.Context, rc *rest.Config, cfg config.Config) (ctrl.M
 		return nil, err
 	}
 	return mgr, controllers.Setup(ctx, mgr, controllers.Options{
-		Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(), Metrics: metrics,
+		Gangs: cfg.Gang.Settings(), Healing: cfg.Healing.Policy(), Profiles: cfg.Tenants(), Metrics: metrics,
 		Notebooks: cfg.Notebooks(), Probing: cfg.Notebook.Probing(),
 	})
 }

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/activity"
+	"github.com/millrace-ml/millrace/internal/culling"
 )
 
 // Activity is what is known of the use of a pod's server.
@@ -30,43 +30,20 @@ type Activity struct {
 const fresh = 2 * time.Minute
 
 // grain is the precision with which use is recorded: a tenth of the time that matters, between one and fifteen minutes.
-func (c culling) grain() time.Duration { return min(max(c.idle/10, time.Minute), 15*time.Minute) }
+func grain(c culling.Policy) time.Duration { return min(max(c.Idle/10, time.Minute), 15*time.Minute) }
 
 // judge is what an answer that is given now says about a pod. What is known from before, such as when the pod was started, is not forgotten.
-func (c culling) judge(pod types.UID, known time.Time, a activity.Answer, now time.Time) Activity {
-	if c.ignoreConnections {
+func judge(c culling.Policy, pod types.UID, known time.Time, a activity.Answer, now time.Time) Activity {
+	if c.IgnoreConnections {
 		a.Connections = 0
 	}
 	last := a.LastUse(now)
 	if last.Before(known) {
 		last = known
 	}
-	found := Activity{Pod: pod, Last: metav1.NewTime(last.Truncate(c.grain()))}
-	if c.idle > 0 && now.Sub(last) >= c.idle {
+	found := Activity{Pod: pod, Last: metav1.NewTime(last.Truncate(grain(c)))}
+	if c.Idle > 0 && now.Sub(last) >= c.Idle {
 		found.Idle = metav1.NewTime(now)
 	}
 	return found
-}
-
-// culling is the policy of a notebook: its own, and the manager's where it says nothing.
-type culling struct {
-	idle, life        time.Duration
-	ignoreConnections bool
-	schedules         []v1alpha1.Schedule
-}
-
-func cullingOf(nb *v1alpha1.Notebook, s Settings) culling {
-	c := culling{idle: s.Idle, life: s.MaxLife}
-	own := nb.Spec.Culling
-	if own == nil {
-		return c
-	}
-	c.schedules, c.ignoreConnections = own.Schedules, own.Connections == v1alpha1.IgnoreConnections
-	if own.IdleMinutes != nil {
-		c.idle = time.Duration(*own.IdleMinutes) * time.Minute
-	}
-	if own.MaxHours != nil {
-		c.life = time.Duration(*own.MaxHours) * time.Hour
-	}
-	return c
 }

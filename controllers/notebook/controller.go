@@ -69,7 +69,7 @@ func (o observer) observe(ctx context.Context, c client.Reader, nb *v1alpha1.Not
 		w.Activity = &a
 	}
 	reads := []func(context.Context, client.Reader, *v1alpha1.Notebook, *World) error{
-		readSet, readPod, readClaim, readEditor, readAccelerators, readPodDefaults, o.readRefusal, o.readOptional,
+		readSet, readPod, readClaim, readEditor, readAccelerators, readPodDefaults, readTeam, o.readRefusal, o.readOptional,
 	}
 	for _, read := range reads {
 		if err := read(ctx, c, nb, &w); err != nil {
@@ -163,6 +163,21 @@ func readPodDefaults(ctx context.Context, c client.Reader, nb *v1alpha1.Notebook
 	err := c.List(ctx, &all, client.InNamespace(nb.Namespace), client.UnsafeDisableDeepCopy)
 	w.PodDefaults = all.Items
 	return err
+}
+
+func readTeam(ctx context.Context, c client.Reader, nb *v1alpha1.Notebook, w *World) (err error) {
+	w.Team, err = teamOf(ctx, c, nb.Namespace)
+	return err
+}
+
+// teamOf is what the Profile of a namespace says of culling. One whose namespace it is not has no say.
+func teamOf(ctx context.Context, c client.Reader, namespace string) (*v1alpha1.ProfileCulling, error) {
+	var p v1alpha1.Profile
+	err := c.Get(ctx, client.ObjectKey{Name: namespace}, &p, client.UnsafeDisableDeepCopy)
+	if err != nil || p.Status.Namespace != namespace || p.Spec.Notebooks == nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return p.Spec.Notebooks.Culling, nil
 }
 
 // readRefusal asks the API server why the pod is not there: only an event of the StatefulSet tells, and all events would be too many to

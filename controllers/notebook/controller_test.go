@@ -302,7 +302,7 @@ func TestAnIdleServerIsStoppedByAnAnnotationAndStartedWithoutIt(t *testing.T) {
 	now := metav1.NewTime(b.clock.Now())
 	b.uses.Set(client.ObjectKeyFromObject(b.read()), Activity{Pod: pod.UID, Last: metav1.NewTime(now.Add(-time.Hour)), Idle: now})
 	b.pass()
-	if got := b.read().Annotations; got[names.Stopped] == "" || got[names.StoppedBecause] != v1alpha1.ReasonIdle {
+	if got := b.read().Annotations; got[names.Stopped] == "" || got[names.StoppedBecause] != because(v1alpha1.ReasonIdle, got[names.Stopped]) {
 		t.Fatalf("it is not stopped: %v", got)
 	}
 	b.settle()

@@ -21,6 +21,7 @@
 // +kubebuilder:rbac:groups=millrace.dev,resources=notebooks,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=millrace.dev,resources=notebooks/status,verbs=patch
 // +kubebuilder:rbac:groups=millrace.dev,resources=poddefaults,verbs=get;list;watch
+// +kubebuilder:rbac:groups=millrace.dev,resources=profiles,verbs=get;list;watch
 // +kubebuilder:rbac:groups=millrace.dev,resources=accelerators,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch

@@ -6,13 +6,16 @@ package notebook
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/names"
@@ -33,7 +36,9 @@ func (d *dice) roll(n int) int {
 func pick[T any](d *dice, from ...T) T { return from[d.roll(len(from))] }
 
 func (d *dice) notebook() *v1alpha1.Notebook {
-	nb := &v1alpha1.Notebook{ObjectMeta: metav1.ObjectMeta{Labels: pick(d, nil, map[string]string{"s3": "true"})}}
+	nb := &v1alpha1.Notebook{ObjectMeta: metav1.ObjectMeta{
+		Name: pick(d, "", strings.Repeat("n", 52)), Namespace: pick(d, "", strings.Repeat("t", 63)), Labels: pick(d, nil, map[string]string{"s3": "true"}),
+	}}
 	nb.Spec = v1alpha1.NotebookSpec{
 		Image: "jupyter:1", CPU: pick(d, nil, new(resource.MustParse("1"))), Server: pick(d, v1alpha1.Jupyter, v1alpha1.Web),
 		Workspace:   pick(d, nil, &v1alpha1.Workspace{Size: new(resource.MustParse("1Gi"))}, &v1alpha1.Workspace{ClaimName: "files"}),
@@ -47,7 +52,7 @@ func (d *dice) notebook() *v1alpha1.Notebook {
 
 // happen lets something happen that the dice choose.
 func (s *story) happen(d *dice) {
-	step := pick(d, "wait 10m", "wait 3h", "image jupyter:2", "image jupyter:3", "cpu 2", "cpu 4", "stop", "start", "refuse words", "refuse", "upgrade", "run", "crash x", "use", "probe", "restart", "evict", "accelerator", "default")
+	step := pick(d, "wait 10m", "wait 3h", "image jupyter:2", "image jupyter:3", "cpu 2", "cpu 4", "stop", "start", "refuse words", "refuse", "upgrade", "run", "crash x", "use", "probe", "restart", "evict", "accelerator", "default", "team")
 	switch step {
 	case "run", "crash x", "probe", "restart", "evict":
 		if s.world.Pod == nil {
@@ -55,6 +60,9 @@ func (s *story) happen(d *dice) {
 		}
 	case "accelerator":
 		s.world.Accelerators = pick(d, nil, []v1alpha1.Accelerator{{ObjectMeta: metav1.ObjectMeta{Name: "a100"}, Spec: v1alpha1.AcceleratorSpec{Resource: "nvidia.com/gpu"}}})
+		return
+	case "team":
+		s.world.Team = pick(d, nil, &v1alpha1.ProfileCulling{Culling: v1alpha1.Culling{IdleMinutes: new(int32(2)), MaxHours: new(int32(2))}, Override: v1alpha1.OverrideStricter})
 		return
 	case "default":
 		s.world.PodDefaults = pick(d, nil, []v1alpha1.PodDefault{{
@@ -82,6 +90,9 @@ func (s *story) check() {
 			s.t.Fatalf("%s: %v, taken: %v", key, problems, taken[key])
 		}
 		taken[key] = true
+		if problems := metav1validation.ValidateLabels(o.GetLabels(), field.NewPath("labels")); len(problems) > 0 {
+			s.t.Fatalf("%s: %v", key, problems)
+		}
 	}
 	for _, step := range plan.Delete {
 		p := s.world.Pod

@@ -48,6 +48,7 @@ type planCase struct {
 	Editor       bool                          `json:"editor"`
 	Accelerators []v1alpha1.Accelerator        `json:"accelerators"`
 	PodDefaults  []v1alpha1.PodDefault         `json:"podDefaults"`
+	Team         *v1alpha1.ProfileCulling      `json:"team"`
 	// Served are the words of kinds that the cluster offers; Routes and Snapshots what there is of them.
 	Served    []string                    `json:"served"`
 	Routes    []unstructured.Unstructured `json:"routes"`
@@ -140,7 +141,7 @@ func (c *planCase) world() World {
 	w := World{
 		Settings: Settings{Route: c.Settings.Route, Idle: c.Settings.Idle.Duration, MaxLife: c.Settings.MaxLife.Duration},
 		Claim:    c.Claim, Refused: c.Refused, Unmounted: c.Unmounted, Editor: c.Editor, Accelerators: c.Accelerators,
-		Routes: c.Routes, Snapshots: c.Snapshots, Activity: c.Activity, PodDefaults: c.PodDefaults,
+		Routes: c.Routes, Snapshots: c.Snapshots, Activity: c.Activity, PodDefaults: c.PodDefaults, Team: c.Team,
 	}
 	for _, kind := range Optional {
 		for _, word := range c.Served {

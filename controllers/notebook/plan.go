@@ -23,7 +23,7 @@ import (
 
 // Waits for what no watch tells.
 const (
-	// unmade is the wait for the StatefulSet's pod, and refusedAgain for one that the API server refuses.
+	// unmade is the first wait for the StatefulSet's pod, and refusedAgain the longest, and the one for a pod that the API server refuses.
 	unmade       = 5 * time.Second
 	refusedAgain = time.Minute
 )
@@ -48,7 +48,8 @@ func Plan(nb *v1alpha1.Notebook, w World, now time.Time) engine.Plan {
 	return plan
 }
 
-// unmade is the wait for a pod that should be there.
+// unmade is the wait for a pod that should be there. It grows with the time for which it was waited: thousands may wait at once, and each asks the
+// API server why.
 func (s *state) unmade() time.Duration {
 	switch {
 	case s.stop != nil || s.world.Set == nil || s.world.Pod != nil:
@@ -56,15 +57,24 @@ func (s *state) unmade() time.Duration {
 	case s.world.Refused != "":
 		return refusedAgain
 	}
-	return unmade
+	began := s.world.Set.CreationTimestamp.Time
+	for _, c := range s.nb.Status.Conditions {
+		turns := c.Type == v1alpha1.ConditionStopped || c.Type == v1alpha1.ConditionRunning
+		if turns && c.LastTransitionTime.After(began) {
+			began = c.LastTransitionTime.Time
+		}
+	}
+	if began.IsZero() {
+		return unmade
+	}
+	return min(max(s.now.Sub(began)/2, unmade), refusedAgain)
 }
 
 // change stops a server whose time has come, or starts one. The rest follows when that is stored.
 func (s *state) change(plan *engine.Plan) {
 	if r, raised := s.cull(); raised {
-		plan.Patch = append(plan.Patch, s.note(eventCull, r.message, map[string]any{
-			names.Stopped: s.now.UTC().Format(time.RFC3339), names.StoppedBecause: r.word,
-		}))
+		at := s.now.UTC().Format(time.RFC3339)
+		plan.Patch = append(plan.Patch, s.note(eventCull, r.message, map[string]any{names.Stopped: at, names.StoppedBecause: because(r.word, at)}))
 	}
 	if schedule, comes := s.started(); comes {
 		plan.Patch = append(plan.Patch, s.note(eventStart, "the schedule \""+schedule.Start+"\" says so", map[string]any{

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/robfig/cron/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/culling"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -41,12 +41,16 @@ func stopOf(nb *v1alpha1.Notebook) *reason {
 		{v1alpha1.ReasonMaxLife, "It ran for as long as its culling policy allows"},
 		{v1alpha1.ReasonScheduled, "A schedule of its culling policy stopped it"},
 	} {
-		if nb.Annotations[names.StoppedBecause] == known.word {
+		if nb.Annotations[names.StoppedBecause] == because(known.word, at) {
 			return &reason{known.word, fmt.Sprintf("%s (%s); mill notebook start %s starts it again.", known.message, at, nb.Name)}
 		}
 	}
 	return &reason{v1alpha1.ReasonStoppedByAnnotation, fmt.Sprintf("The annotation %s is there; mill notebook start %s removes it.", names.Stopped, nb.Name)}
 }
+
+// because is the annotation beside the one that stops a notebook at a time. It names the time too: other dashboards know of the one annotation
+// alone, and what they stop later is not stopped by us.
+func because(word, at string) string { return word + " " + at }
 
 // culls are asked in order whether a server that runs is to be stopped by itself.
 var culls = []func(*state) (reason, bool){worn, due, idle}
@@ -66,13 +70,13 @@ func (s *state) cull() (reason, bool) {
 
 // worn: it has run for as long as it may.
 func worn(s *state) (reason, bool) {
-	over := s.culling.life > 0 && s.age() >= s.culling.life
-	return reason{v1alpha1.ReasonMaxLife, fmt.Sprintf("it has run for %s, which is the most it may", s.culling.life)}, over
+	over := s.culling.Life > 0 && s.age() >= s.culling.Life
+	return reason{v1alpha1.ReasonMaxLife, fmt.Sprintf("it has run for %s, which is the most it may", s.culling.Life)}, over
 }
 
 // due: the time of a schedule has come since the pod was made. One that somebody starts after that time runs until the next.
 func due(s *state) (reason, bool) {
-	for _, schedule := range s.culling.schedules {
+	for _, schedule := range s.culling.Schedules {
 		if at := s.missed(schedule); !at.IsZero() {
 			return reason{v1alpha1.ReasonScheduled, fmt.Sprintf("the schedule %q (%s) says so", schedule.Stop, schedule.TimeZone)}, true
 		}
@@ -91,7 +95,7 @@ func (s *state) missed(schedule v1alpha1.Schedule) time.Time {
 	if since.Before(made) {
 		since = made
 	}
-	at := next(schedule.Stop, schedule.TimeZone, since)
+	at := culling.NextStop(schedule, since)
 	if at.After(s.now) {
 		return time.Time{}
 	}
@@ -101,8 +105,8 @@ func (s *state) missed(schedule v1alpha1.Schedule) time.Time {
 // idle: it was asked just now, and was not used for too long.
 func idle(s *state) (reason, bool) {
 	a := s.activity()
-	over := s.culling.idle > 0 && a != nil && a.Fault == "" && !a.Idle.IsZero() && s.now.Sub(a.Idle.Time) <= fresh
-	return reason{v1alpha1.ReasonIdle, fmt.Sprintf("nothing was used for %s", s.culling.idle)}, over
+	over := s.culling.Idle > 0 && a != nil && a.Fault == "" && !a.Idle.IsZero() && s.now.Sub(a.Idle.Time) <= fresh
+	return reason{v1alpha1.ReasonIdle, fmt.Sprintf("nothing was used for %s", s.culling.Idle)}, over
 }
 
 // activity is what is known of the pod that there is.
@@ -120,8 +124,8 @@ func (s *state) started() (v1alpha1.Schedule, bool) {
 	if s.stop == nil || s.stop.word != v1alpha1.ReasonScheduled {
 		return v1alpha1.Schedule{}, false
 	}
-	for _, schedule := range s.culling.schedules {
-		if at := next(schedule.Start, schedule.TimeZone, s.stoppedAt()); !at.IsZero() && !at.After(s.now) {
+	for _, schedule := range s.culling.Schedules {
+		if at := culling.NextStart(schedule, s.stoppedAt()); !at.IsZero() && !at.After(s.now) {
 			return schedule, true
 		}
 	}
@@ -137,39 +141,19 @@ func (s *state) stoppedAt() time.Time {
 	return at
 }
 
-// parse reads a line of cron in a time zone.
-func parse(line, zone string) (cron.Schedule, error) {
-	if zone == "" {
-		zone = "UTC"
-	}
-	return cron.ParseStandard("CRON_TZ=" + zone + " " + line)
-}
-
-// next is the next time of a line of cron; none when there is no line, or it cannot be read, or it never comes.
-func next(line, zone string, after time.Time) time.Time {
-	if line == "" {
-		return time.Time{}
-	}
-	schedule, err := parse(line, zone)
-	if err != nil {
-		return time.Time{}
-	}
-	return schedule.Next(after)
-}
-
 // until is the time to the next turn of the clock that matters: a schedule's, or the end of the longest life.
 func (s *state) until() time.Duration {
 	var all []time.Duration
-	for _, schedule := range s.culling.schedules {
+	for _, schedule := range s.culling.Schedules {
 		switch {
 		case s.stop != nil && s.stop.word == v1alpha1.ReasonScheduled:
-			all = append(all, s.wait(next(schedule.Start, schedule.TimeZone, s.now)))
+			all = append(all, s.wait(culling.NextStart(schedule, s.now)))
 		case s.stop == nil && s.live() != nil:
-			all = append(all, s.wait(next(schedule.Stop, schedule.TimeZone, s.now)))
+			all = append(all, s.wait(culling.NextStop(schedule, s.now)))
 		}
 	}
-	if s.stop == nil && s.live() != nil && s.culling.life > 0 {
-		all = append(all, s.culling.life-s.age())
+	if s.stop == nil && s.live() != nil && s.culling.Life > 0 {
+		all = append(all, s.culling.Life-s.age())
 	}
 	return max(engine.Soonest(all...), 0)
 }

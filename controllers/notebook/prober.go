@@ -17,6 +17,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/activity"
+	"github.com/millrace-ml/millrace/internal/culling"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -29,6 +30,8 @@ type Probing struct {
 	Timeout time.Duration
 	// Parallel is how many are asked at once.
 	Parallel int
+	// Proxy is the address of the HTTP proxy through which everything is asked, empty for none.
+	Proxy string
 	// Prometheus is the address of one that knows of use, empty for none; Queries are asked there.
 	Prometheus string
 	Queries    []string
@@ -57,14 +60,20 @@ type prober struct {
 	clock    clock.WithTicker
 
 	mu sync.Mutex
-	// faults count the answers of each server that failed in a row: one alone is not worth telling.
-	faults map[asked]int
+	// faults are the failures of each server since it answered: one alone is not worth telling.
+	faults map[asked]fault
 	// began is the time of the first round: nobody knows what metrics showed before.
 	began time.Time
 }
 
-// patience is how many answers may fail in a row before it is told.
+// patience is how many answers may fail in a row before it is told, and in how many the cause is another before that is.
 const patience = 2
+
+// fault is how often a server did not answer, and how often in the end for the same cause.
+type fault struct {
+	times, same int
+	cause       string
+}
 
 // NeedLeaderElection lets only the manager ask that leads.
 func (*prober) NeedLeaderElection() bool { return true }
@@ -88,13 +97,13 @@ type server struct {
 	name  asked
 	nb    *v1alpha1.Notebook
 	pod   *corev1.Pod
-	rules culling
+	rules culling.Policy
 }
 
 // sweep asks every server once.
 func (p *prober) sweep(ctx context.Context) {
 	if p.began.IsZero() {
-		p.began, p.faults = p.clock.Now(), map[asked]int{}
+		p.began, p.faults = p.clock.Now(), map[asked]fault{}
 	}
 	servers, err := p.servers(ctx)
 	if err != nil {
@@ -127,8 +136,12 @@ func (p *prober) servers(ctx context.Context) ([]server, error) {
 	var found []server
 	for i := range all.Items {
 		nb := &all.Items[i]
-		s := server{name: client.ObjectKeyFromObject(nb), nb: nb, pod: &corev1.Pod{}, rules: cullingOf(nb, p.settings)}
-		if s.rules.idle == 0 || stopOf(nb) != nil {
+		team, err := teamOf(ctx, p.reader, nb.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		s := server{name: client.ObjectKeyFromObject(nb), nb: nb, pod: &corev1.Pod{}, rules: p.settings.culling(team, nb)}
+		if s.rules.Idle == 0 || stopOf(nb) != nil {
 			continue
 		}
 		key := client.ObjectKey{Namespace: nb.Namespace, Name: nb.Name + "-0"}
@@ -166,7 +179,7 @@ func (p *prober) ask(ctx context.Context, s server, used map[asked]bool, unmeter
 	if err == nil {
 		err = unmetered
 	}
-	if ctx.Err() != nil || err != nil && !p.fails(s.name) {
+	if ctx.Err() != nil || err != nil && !p.fails(s.name, err.Error()) {
 		return
 	}
 	if err != nil {
@@ -175,7 +188,7 @@ func (p *prober) ask(ctx context.Context, s server, used map[asked]bool, unmeter
 	}
 	p.answered(s.name)
 	answer.Busy = answer.Busy || used[s.name]
-	p.uses.Set(s.name, s.rules.judge(s.pod.UID, p.known(s), answer, p.clock.Now()))
+	p.uses.Set(s.name, judge(s.rules, s.pod.UID, p.known(s), answer, p.clock.Now()))
 }
 
 // answer is the server's own. One that has none is known by metrics alone, if any name it.
@@ -211,7 +224,7 @@ func (p *prober) known(s server) time.Time {
 			at = c.LastTransitionTime.Time
 		}
 	}
-	if last := s.nb.Status.LastActivity; last != nil && last.After(at) {
+	if last := s.nb.Status.LastActivity; last != nil && last.After(at) && !last.After(p.clock.Now()) {
 		at = last.Time
 	}
 	if activity.Silent(s.nb.Spec.Server) && p.began.After(at) {
@@ -220,12 +233,17 @@ func (p *prober) known(s server) time.Time {
 	return at
 }
 
-// fails counts a failure and is true when there were enough to tell.
-func (p *prober) fails(name asked) bool {
+// fails counts a failure and is true when it is to be told: when there were enough, and then when the cause is another for good.
+func (p *prober) fails(name asked, cause string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.faults[name]++
-	return p.faults[name] >= patience
+	f := p.faults[name]
+	if f.cause != cause {
+		f.cause, f.same = cause, 0
+	}
+	f.times, f.same = f.times+1, f.same+1
+	p.faults[name] = f
+	return f.times == patience || f.same >= patience
 }
 
 func (p *prober) answered(name asked) {

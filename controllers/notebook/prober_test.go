@@ -116,6 +116,10 @@ func TestOnlyAServerThatIsKnownToBeIdleIsStopped(t *testing.T) {
 		"it was recorded to be in use since": {answer: old, edit: func(nb *v1alpha1.Notebook) {
 			nb.Status.LastActivity = new(metav1.NewTime(noon.Add(-5 * time.Minute)))
 		}},
+		"it was recorded to be in use in the future": {answer: old, want: true, edit: func(nb *v1alpha1.Notebook) {
+			nb.Status.LastActivity = new(metav1.NewTime(noon.Add(24 * time.Hour)))
+		}},
+		"its clock is behind": {answer: activity.Answer{Last: noon.Add(-61 * time.Minute), Now: noon.Add(-time.Hour)}},
 		"never used since its start": {answer: activity.Answer{}, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,6 +185,12 @@ func TestOneLostAnswerIsNoNews(t *testing.T) {
 	}
 	if got := told(); got.Fault != "no answer in time" {
 		t.Errorf("a second one is not: %+v", got)
+	}
+	for _, want := range []string{"no answer in time", "connection refused"} {
+		err = errors.New("connection refused")
+		if got := told(); got.Fault != want {
+			t.Errorf("told is %q, want %q", got.Fault, want)
+		}
 	}
 	err = nil
 	if got := told(); got != before {

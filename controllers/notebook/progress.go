@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/culling"
 	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/notebookpod"
 	"github.com/millrace-ml/millrace/internal/route"
@@ -50,17 +51,11 @@ func ownsPrefix(s *state) (reason, bool) {
 
 // unreadable: a schedule that is not understood would never stop anything.
 func unreadable(s *state) (reason, bool) {
-	for i, schedule := range s.culling.schedules {
-		for _, line := range []struct{ field, text string }{{"stop", schedule.Stop}, {"start", schedule.Start}} {
-			if line.text == "" {
-				continue
-			}
-			if _, err := parse(line.text, schedule.TimeZone); err != nil {
-				return reason{v1alpha1.ReasonInvalidSchedule, fmt.Sprintf("spec.culling.schedules[%d].%s: %v.", i, line.field, err)}, true
-			}
-		}
+	if s.nb.Spec.Culling == nil {
+		return reason{}, false
 	}
-	return reason{}, false
+	at, err := culling.Unreadable(s.nb.Spec.Culling.Schedules)
+	return reason{v1alpha1.ReasonInvalidSchedule, fmt.Sprintf("spec.culling.%s: %v.", at, err)}, err != nil
 }
 
 func (s *state) rejected(r reason) []metav1.Condition {
@@ -263,7 +258,7 @@ func (s *state) activityKnown() metav1.Condition {
 	kind := v1alpha1.ConditionActivityKnown
 	a := s.activity()
 	switch {
-	case s.culling.idle == 0:
+	case s.culling.Idle == 0:
 		return condition(kind, unknown, v1alpha1.ReasonNotAsked, "The notebook is not stopped for being idle, so it is not asked.")
 	case s.stop != nil || !up(s.live()):
 		return condition(kind, unknown, v1alpha1.ReasonNotAsked, "The server does not run.")

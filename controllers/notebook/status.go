@@ -8,9 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/culling"
 )
 
 // Report writes what is known of a notebook into its status. It is pure.
@@ -55,7 +57,7 @@ func inOrder(old, now []metav1.Condition) []metav1.Condition {
 // times records since when the pod is there, when the server was first up, when it was used, and when it is stopped by itself.
 func (s *state) times() {
 	st := &s.nb.Status
-	st.StartTime = nil
+	st.StartTime, st.Culling = nil, s.culling.Terms()
 	p := s.live()
 	if p == nil {
 		st.CullTime = nil
@@ -78,20 +80,20 @@ func (s *state) cullTime() *metav1.Time {
 	}
 	made := s.world.Pod.CreationTimestamp.Time
 	var all []time.Time
-	if last := s.nb.Status.LastActivity; s.culling.idle > 0 && last != nil && s.tells() {
+	if last := s.nb.Status.LastActivity; s.culling.Idle > 0 && last != nil && s.tells() {
 		used := last.Time
 		if used.Before(made) {
 			used = made
 		}
-		all = append(all, used.Add(s.culling.idle))
+		all = append(all, used.Add(s.culling.Idle))
 	}
-	if s.culling.life > 0 {
-		all = append(all, made.Add(s.culling.life))
+	if s.culling.Life > 0 {
+		all = append(all, made.Add(s.culling.Life))
 	}
-	for _, schedule := range s.culling.schedules {
+	for _, schedule := range s.culling.Schedules {
 		at := s.missed(schedule) // it stays until it has been acted upon
 		if at.IsZero() {
-			at = next(schedule.Stop, schedule.TimeZone, s.now)
+			at = culling.NextStop(schedule, s.now)
 		}
 		if !at.IsZero() {
 			all = append(all, at)
@@ -103,10 +105,13 @@ func (s *state) cullTime() *metav1.Time {
 	return stamp(slices.MinFunc(all, time.Time.Compare))
 }
 
-// tells is true of a server that is not known to hide when it was used.
+// tells is true of a server that is not known to hide when it was used. What was known stays while it has not been asked again.
 func (s *state) tells() bool {
-	a := s.activity()
-	return a == nil || a.Fault == ""
+	if a := s.activity(); a != nil {
+		return a.Fault == ""
+	}
+	old := meta.FindStatusCondition(s.nb.Status.Conditions, v1alpha1.ConditionActivityKnown)
+	return old == nil || old.Reason != v1alpha1.ReasonNoAnswer
 }
 
 // stamp is a time at the precision the API stores.

@@ -232,7 +232,7 @@ var steps = map[string]func(*story, string){
 	},
 	"use": func(s *story, _ string) { s.used = s.now },
 	"probe": func(s *story, _ string) {
-		found := cullingOf(s.nb, s.world.Settings).judge(s.world.Pod.UID, s.world.Pod.CreationTimestamp.Time, activity.Answer{Last: s.used}, s.now)
+		found := judge(s.world.Settings.culling(s.world.Team, s.nb), s.world.Pod.UID, s.world.Pod.CreationTimestamp.Time, activity.Answer{Last: s.used}, s.now)
 		s.world.Activity = &found
 	},
 	"image":   func(s *story, rest string) { s.nb.Spec.Image = rest },
@@ -240,9 +240,11 @@ var steps = map[string]func(*story, string){
 	"restart": func(s *story, _ string) { s.annotate(names.Restart, string(s.world.Pod.UID)) },
 	"stop":    func(s *story, _ string) { s.annotate(names.Stopped, s.now.Format(time.RFC3339)) },
 	"start":   func(s *story, _ string) { s.nb.Annotations = nil },
-	"evict":   func(s *story, _ string) { s.world.Pod = nil },
-	"refuse":  func(s *story, rest string) { s.refused = rest },
-	"upgrade": func(s *story, _ string) { s.world.Activity = nil },
+	// As Kubeflow's does, which knows of no annotation but its own.
+	"dashboard-start": func(s *story, _ string) { delete(s.nb.Annotations, names.Stopped) },
+	"evict":           func(s *story, _ string) { s.world.Pod = nil },
+	"refuse":          func(s *story, rest string) { s.refused = rest },
+	"upgrade":         func(s *story, _ string) { s.world.Activity = nil },
 }
 
 func (s *story) annotate(key, value string) {

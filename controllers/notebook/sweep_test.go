@@ -33,7 +33,7 @@ func BenchmarkSweep(b *testing.B) {
 		}
 	}))
 	defer jupyter.Close()
-	asking := activity.NewClient(5 * time.Second)
+	asking := activity.NewClient(5*time.Second, "")
 	asking.HTTP.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, jupyter.Listener.Addr().String())
 	}

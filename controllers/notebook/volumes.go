@@ -64,8 +64,10 @@ func sourceOf(from *v1alpha1.VolumeSource) *corev1.TypedLocalObjectReference {
 // retention is what becomes of the workspace with the notebook. One that was made for it and that no server ever had goes in any case: it
 // is empty. A server that runs has it, whether it takes requests or not. A claim that is older is of an earlier notebook of the name, and one that is not seen may be anybody's.
 func (s *state) retention() appsv1.PersistentVolumeClaimRetentionPolicyType {
-	own := s.world.Claim != nil && !s.world.Claim.CreationTimestamp.Before(&s.nb.CreationTimestamp)
-	unused := own && s.nb.Status.RunningTime == nil && (s.world.Pod == nil || s.untouched(s.world.Pod))
+	if s.world.Claim == nil {
+		return appsv1.RetainPersistentVolumeClaimRetentionPolicyType
+	}
+	unused := !s.world.Claim.CreationTimestamp.Before(&s.nb.CreationTimestamp) && s.nb.Status.RunningTime == nil && (s.world.Pod == nil || s.untouched(s.world.Pod))
 	if s.nb.Spec.Workspace.OnDelete == v1alpha1.DeleteVolume || unused {
 		return appsv1.DeletePersistentVolumeClaimRetentionPolicyType
 	}

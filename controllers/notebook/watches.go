@@ -26,6 +26,7 @@ import (
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/index"
 	"github.com/millrace-ml/millrace/internal/names"
+	"github.com/millrace-ml/millrace/internal/notebookpod"
 )
 
 // Options are what can be set.
@@ -39,7 +40,7 @@ type Options struct {
 // Setup adds the kind, and what asks the servers, to a manager.
 func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
 	uses := engine.NewSnapshot[asked, Activity](func(name asked) reconcile.Request { return reconcile.Request{NamespacedName: name} })
-	asking := activity.NewClient(opts.Probing.Timeout)
+	asking := activity.NewClient(opts.Probing.Timeout, opts.Probing.Proxy)
 	p := &prober{Probing: opts.Probing, reader: mgr.GetClient(), uses: uses, settings: opts.Settings, asker: asking, clock: clock.RealClock{}}
 	if at := opts.Probing.Prometheus; at != "" {
 		p.meter = &activity.Metrics{Client: asking, Base: strings.TrimSuffix(at, "/") + "/", Queries: opts.Probing.Queries}
@@ -54,8 +55,9 @@ func Setup(mgr ctrl.Manager, deps engine.Deps, opts Options) error {
 		b = b.Owns(&appsv1.StatefulSet{}).Owns(&corev1.Service{}).
 			Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(labelled), builder.WithPredicates(changed)).
 			Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(labelled), builder.WithPredicates(changed)).
-			Watches(&corev1.ServiceAccount{}, handler.EnqueueRequestsFromMapFunc(find.neighbours), builder.WithPredicates(comesOrGoes)).
+			Watches(&corev1.ServiceAccount{}, handler.EnqueueRequestsFromMapFunc(find.neighbours), builder.WithPredicates(editorComesOrGoes)).
 			Watches(&v1alpha1.PodDefault{}, handler.EnqueueRequestsFromMapFunc(find.neighbours), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			Watches(&v1alpha1.Profile{}, handler.EnqueueRequestsFromMapFunc(find.tenants), builder.WithPredicates(governing)).
 			Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(find.mounting), builder.WithPredicates(retold)).
 			Watches(&v1alpha1.Accelerator{}, handler.EnqueueRequestsFromMapFunc(find.asking), builder.WithPredicates(decisive)).
 			WatchesRawSource(uses.Source())
@@ -88,8 +90,11 @@ var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	return !equality.Semantic.DeepEqual(old, e.ObjectNew)
 }}
 
-// comesOrGoes lets through objects that come and go.
-var comesOrGoes = predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+// editorComesOrGoes lets through the service account of notebooks when it comes and goes; a namespace may have many others.
+var editorComesOrGoes = predicate.And(
+	predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetName() == notebookpod.Editor }),
+	predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }},
+)
 
 // retold lets through events that say something new: the kubelet repeats them, and they expire.
 var retold = predicate.Funcs{
@@ -106,6 +111,16 @@ var decisive = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		!equality.Semantic.DeepEqual(old.Status.Shapes, now.Status.Shapes) || !equality.Semantic.DeepEqual(old.Status.Conditions, now.Status.Conditions) ||
 		!equality.Semantic.DeepEqual(old.Status.ByNamespace, now.Status.ByNamespace) && now.Spec.Sharing != nil
 }}
+
+// governing lets through Profiles whose word for notebooks comes, changes or goes.
+var governing = predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return e.Object.(*v1alpha1.Profile).Spec.Notebooks != nil },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		old, now := e.ObjectOld.(*v1alpha1.Profile), e.ObjectNew.(*v1alpha1.Profile)
+		return !equality.Semantic.DeepEqual(old.Spec.Notebooks, now.Spec.Notebooks) || now.Spec.Notebooks != nil && old.Status.Namespace != now.Status.Namespace
+	},
+	DeleteFunc: func(e event.DeleteEvent) bool { return e.Object.(*v1alpha1.Profile).Spec.Notebooks != nil },
+}
 
 // finder finds the notebooks that something is news for.
 type finder struct{ client.Reader }
@@ -127,6 +142,11 @@ func (f finder) all(ctx context.Context) []reconcile.Request { return f.list(ctx
 // neighbours finds those of the same namespace.
 func (f finder) neighbours(ctx context.Context, o client.Object) []reconcile.Request {
 	return f.list(ctx, client.InNamespace(o.GetNamespace()))
+}
+
+// tenants finds those in the namespace of a Profile.
+func (f finder) tenants(ctx context.Context, o client.Object) []reconcile.Request {
+	return f.list(ctx, client.InNamespace(o.GetName()))
 }
 
 // asking finds those that name an Accelerator, or were told of the others there are.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/accelerator"
+	"github.com/millrace-ml/millrace/internal/culling"
 	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/notebookpod"
 	"github.com/millrace-ml/millrace/internal/poddefault"
@@ -24,6 +25,11 @@ type Settings struct {
 	Route route.Settings
 	// Idle and MaxLife are for notebooks that say nothing of their own; 0 is never.
 	Idle, MaxLife time.Duration
+}
+
+// culling is the policy of a notebook in the namespace of a team.
+func (s Settings) culling(team *v1alpha1.ProfileCulling, nb *v1alpha1.Notebook) culling.Policy {
+	return culling.Of(s.Idle, s.MaxLife, team, nb.Spec.Culling)
 }
 
 // World is what a notebook is decided from.
@@ -41,6 +47,8 @@ type World struct {
 	Accelerators []v1alpha1.Accelerator
 	// PodDefaults are those of the namespace.
 	PodDefaults []v1alpha1.PodDefault
+	// Team is what the Profile of the namespace says of culling; nil where nothing is said.
+	Team *v1alpha1.ProfileCulling
 	// Served are the optional kinds that the cluster offers, Routes and Snapshots what there is of them of the notebook.
 	Served            []schema.GroupVersionKind
 	Routes, Snapshots []unstructured.Unstructured
@@ -60,7 +68,7 @@ type state struct {
 	// stop is why there is to be none; nil when there is to be one.
 	stop *reason
 	// culling is the notebook's policy.
-	culling culling
+	culling culling.Policy
 	// changes are what differs between the pod that there is and the one that is wanted.
 	changes []v1alpha1.PendingChange
 }
@@ -69,7 +77,7 @@ type state struct {
 type reason struct{ word, message string }
 
 func look(nb *v1alpha1.Notebook, w World, now time.Time) *state {
-	s := &state{nb: nb, world: w, now: now, stop: stopOf(nb), culling: cullingOf(nb, w.Settings)}
+	s := &state{nb: nb, world: w, now: now, stop: stopOf(nb), culling: w.Settings.culling(w.Team, nb)}
 	request := s.request()
 	if request != nil {
 		if d, raised := request.Doubt(); raised {

@@ -42,7 +42,7 @@ func Kind(offers engine.Offers, settings profile.Settings) engine.Kind[*v1alpha1
 		Adopts: adopts, Mint: minter{settings.TemplateNamespace}.mint, Unwatched: []client.Object{&corev1.Secret{}}, CanWait: canWait,
 		Announce: []engine.Announcement{
 			{Condition: v1alpha1.ConditionReady, Status: yes, Type: corev1.EventTypeNormal},
-			{Condition: v1alpha1.ConditionNamespaceReady, Status: no, Reasons: []string{v1alpha1.ReasonNotAdoptable, v1alpha1.ReasonNameTaken}, Type: corev1.EventTypeWarning},
+			{Condition: v1alpha1.ConditionNamespaceReady, Status: no, Reasons: []string{v1alpha1.ReasonNotAdoptable, v1alpha1.ReasonNameTaken, v1alpha1.ReasonNamespaceNotWatched}, Type: corev1.EventTypeWarning},
 			{Condition: v1alpha1.ConditionAccessGranted, Status: no, Type: corev1.EventTypeWarning},
 			{Condition: v1alpha1.ConditionSecretsReady, Status: no, Reasons: []string{v1alpha1.ReasonTemplateNotFound}, Type: corev1.EventTypeWarning},
 		},
@@ -66,6 +66,9 @@ func (o observer) observe(ctx context.Context, c client.Reader, p *v1alpha1.Prof
 		return w, err
 	}
 	w.Namespace = &ns
+	if !o.settings.Watches(p.Name) {
+		return w, nil // the cache shows nothing of it
+	}
 	var failed []error
 	for _, blank := range blanks(p.Name, w.Mesh) {
 		reader := c

@@ -38,6 +38,8 @@ type planCase struct {
 	Mesh bool     `json:"mesh"`
 	// Labels are of the configuration.
 	Labels map[string]string `json:"labels"`
+	// Watched are the namespaces that the manager watches; all when empty.
+	Watched []string `json:"watched"`
 	// Refused is what the API server would not take.
 	Refused []engine.Refusal `json:"refused"`
 	// Brief leaves out what is applied but for its kind and name.
@@ -137,6 +139,7 @@ func defaults(p *v1alpha1.Profile) {
 func (c *planCase) world() World {
 	settings := profile.Default()
 	settings.NamespaceLabels = c.Labels
+	settings.Watched = c.Watched
 	w := World{Namespace: c.Namespace, Mesh: c.Mesh, Settings: settings}
 	made := func(o engine.Object) bool { return slices.Contains(c.Made, "All") || slices.Contains(c.Made, title(o)) }
 	own := &metav1.ObjectMeta{UID: "profile-uid"}

@@ -32,8 +32,8 @@ const eventUnwanted = "NoLongerWanted"
 // Plan says which namespace a Profile should have and what should be in it. It is pure. Nothing is planned in a namespace that is not
 // seen to be the Profile's: it may be somebody else's.
 func Plan(p *v1alpha1.Profile, w World, now time.Time) engine.Plan {
-	h := holds(p, w.Namespace)
-	if !h.ours && w.Namespace != nil {
+	h := holds(p, w)
+	if !h.ours && (!h.free || w.Namespace != nil) {
 		return engine.Plan{}
 	}
 	plan := engine.Plan{Apply: []engine.Object{namespace(p, w)}, Again: profile.UntilExpiry(p, now)}

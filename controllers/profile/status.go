@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/culling"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/profile"
 )
@@ -65,10 +66,10 @@ var aspects = []aspect{
 func Report(p *v1alpha1.Profile, w World, now time.Time) {
 	p.Status.Members = new(int32(len(profile.Grants(p, now)) - 1))
 	p.Status.Expired = profile.Expired(p, now)
-	h := holds(p, w.Namespace)
+	h := holds(p, w)
 	if !h.ours {
 		p.Status.Namespace = ""
-		withoutNamespace(p, h, w.Namespace != nil && w.Namespace.DeletionTimestamp == nil)
+		withoutNamespace(p, h)
 		return
 	}
 	p.Status.Namespace = p.Name
@@ -83,14 +84,14 @@ func Report(p *v1alpha1.Profile, w World, now time.Time) {
 	conclude(p)
 }
 
-// withoutNamespace says of everything that it waits for the namespace; stuck is true when only somebody can help.
-func withoutNamespace(p *v1alpha1.Profile, h holding, stuck bool) {
+// withoutNamespace says of everything that it waits for the namespace, and whether only somebody can help.
+func withoutNamespace(p *v1alpha1.Profile, h holding) {
 	set(p, condition(v1alpha1.ConditionNamespaceReady, no, h.reason, h.message))
 	for _, a := range aspects {
 		set(p, condition(a.condition, unknown, v1alpha1.ReasonWaitingForNamespace, "It is made when the namespace is the Profile's."))
 	}
 	set(p, condition(v1alpha1.ConditionReady, no, h.reason, h.message))
-	settle(p, h.reason, h.message, stuck)
+	settle(p, h.reason, h.message, !h.free)
 }
 
 // judge is the condition of a part: whether all of its objects that are wanted are there. Secrets are not watched; that none was
@@ -125,6 +126,14 @@ func conclude(p *v1alpha1.Profile) {
 		if c.Status == unknown || c.Status == no && c.Reason != v1alpha1.ReasonNotWanted && c.Reason != v1alpha1.ReasonMeshNotServed {
 			set(p, condition(v1alpha1.ConditionReady, no, c.Reason, c.Message))
 			settle(p, c.Reason, c.Message, false)
+			return
+		}
+	}
+	if n := p.Spec.Notebooks; n != nil && n.Culling != nil {
+		if at, err := culling.Unreadable(n.Culling.Schedules); err != nil {
+			message := fmt.Sprintf("spec.notebooks.culling.%s: %v. Notebooks do without it.", at, err)
+			set(p, condition(v1alpha1.ConditionReady, no, v1alpha1.ReasonInvalidSchedule, message))
+			settle(p, v1alpha1.ReasonInvalidSchedule, message, true)
 			return
 		}
 	}

@@ -33,20 +33,25 @@ type World struct {
 
 // holding is what a namespace is to a Profile.
 type holding struct {
-	// ours is true when things can be made in it.
-	ours bool
+	// ours is true when things can be made in it, free when the namespace itself can, or soon can.
+	ours, free bool
 	// reason and message say why not.
 	reason, message string
 }
 
 // holds says what the namespace of the Profile's name is to it. One that was there before is taken over only when it says so itself.
-func holds(p *v1alpha1.Profile, ns *corev1.Namespace) holding {
+func holds(p *v1alpha1.Profile, w World) holding {
+	ns := w.Namespace
 	switch {
+	case !w.Settings.Watches(p.Name):
+		return holding{reason: v1alpha1.ReasonNamespaceNotWatched, message: fmt.Sprintf(
+			"Namespace %s is none that the manager watches: add it to namespaces in the manager's configuration and restart it, or delete the Profile.", p.Name,
+		)}
 	case ns == nil:
-		return holding{reason: v1alpha1.ReasonApplying, message: fmt.Sprintf("Namespace %s is being made.", p.Name)}
+		return holding{free: true, reason: v1alpha1.ReasonApplying, message: fmt.Sprintf("Namespace %s is being made.", p.Name)}
 	case ns.DeletionTimestamp != nil:
 		return holding{
-			reason:  v1alpha1.ReasonNamespaceTerminating,
+			free: true, reason: v1alpha1.ReasonNamespaceTerminating,
 			message: fmt.Sprintf("Namespace %s is on its way out: it is made anew when it is gone.", p.Name),
 		}
 	case engine.Owned(ns, p.UID) || adoptable(p, ns):

@@ -13,7 +13,7 @@ var product = []string{"api", "cmd", "config", "controllers", "internal"}
 
 // pure are the packages that think and do not act: object in, object out.
 var pure = []string{
-	"internal/accelerator", "internal/checkpoint", "internal/condition", "internal/convert", "internal/dag", "internal/framework", "internal/gang",
+	"internal/accelerator", "internal/checkpoint", "internal/condition", "internal/convert", "internal/culling", "internal/dag", "internal/framework", "internal/gang",
 	"internal/health", "internal/kueue", "internal/names", "internal/notebookpod", "internal/observe",
 	"internal/poddefault", "internal/podspec", "internal/profile", "internal/route", "internal/serving", "internal/study", "internal/suggest",
 	"internal/trialjob",

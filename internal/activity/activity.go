@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -24,6 +25,8 @@ type Answer struct {
 	Connections int
 	// Last is when it was last used; zero where it does not tell.
 	Last time.Time
+	// Now is what the server's clock showed; zero where it does not tell.
+	Now time.Time
 	// Idle is for how long it has not been used, where it tells that instead.
 	Idle time.Duration
 }
@@ -35,8 +38,17 @@ func (a Answer) LastUse(now time.Time) time.Time {
 		return now
 	case a.Idle > 0:
 		return now.Add(-a.Idle)
+	case a.Last.IsZero() || a.Now.IsZero():
+		return earlier(a.Last, now)
 	}
-	return a.Last
+	return earlier(a.Last.Add(now.Sub(a.Now)), now) // its clock may be wrong, but not in how long ago something was
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.After(b) {
+		return b
+	}
+	return a
 }
 
 // with is the answer of a server that gives two: what either shows to be in use is in use.
@@ -63,10 +75,15 @@ type Client struct {
 	Timeout time.Duration
 }
 
-// NewClient returns a client for many servers that are asked seldom: connections are kept for one round of questions.
-func NewClient(timeout time.Duration) *Client {
+// NewClient returns a client for many servers that are asked seldom: connections are kept for one round of questions. They go through an HTTP
+// proxy where one is named, by its address.
+func NewClient(timeout time.Duration, proxy string) *Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: timeout, DisableCompression: true}
+	if proxy != "" {
+		transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy) }
+	}
 	return &Client{Timeout: timeout, HTTP: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: timeout, DisableCompression: true},
+		Transport: transport,
 		// A server that sends its visitors elsewhere wants to know who they are, or is not what it is said to be.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -83,31 +100,44 @@ func (c *Client) Ask(ctx context.Context, t Target) (Answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	return ask(func(path string) ([]byte, error) { return c.get(ctx, t.Base, path, most) })
+	var clock time.Time
+	answer, err := ask(func(path string) ([]byte, error) {
+		body, at, err := c.get(ctx, t.Base, path, most)
+		if err == nil {
+			clock = at
+		}
+		return body, err
+	})
+	answer.Now = clock
+	return answer, err
 }
 
 // most is how much of a server's answer is read. Many are asked at once, and what they answer is up to their users.
 const most = 256 << 10
 
-// get reads a path of a server, and of its answer no more than some bytes.
-func (c *Client) get(ctx context.Context, base, path string, most int64) ([]byte, error) {
+// get reads a path of a server, and of its answer no more than some bytes. It tells what the server's clock showed, if that says so.
+func (c *Client) get(ctx context.Context, base, path string, most int64) ([]byte, time.Time, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", path, err)
+		return nil, time.Time{}, fmt.Errorf("GET %s: %w", path, err)
 	}
 	response, err := c.HTTP.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %s", path, wordFor(err))
+		return nil, time.Time{}, fmt.Errorf("GET %s: %s", path, wordFor(err))
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, &statusError{path: path, code: response.StatusCode}
+		return nil, time.Time{}, &statusError{path: path, code: response.StatusCode}
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, most))
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %s", path, wordFor(err))
+		return nil, time.Time{}, fmt.Errorf("GET %s: %s", path, wordFor(err))
 	}
-	return body, nil
+	at, err := http.ParseTime(response.Header.Get("Date"))
+	if err != nil {
+		at = time.Time{}
+	}
+	return body, at, nil
 }
 
 // wordFor says what is wrong with a connection, without ports and addresses that change.

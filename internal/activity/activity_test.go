@@ -5,6 +5,7 @@ package activity
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -88,10 +89,14 @@ func TestAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			target := fake(t, c.paths)
 			target.Server = c.server
-			got, err := NewClient(time.Minute).Ask(t.Context(), target)
+			got, err := NewClient(time.Minute, "").Ask(t.Context(), target)
 			if err != nil {
 				t.Fatal(err)
 			}
+			if got.Now.IsZero() {
+				t.Error("it does not tell what the server's clock showed")
+			}
+			got.Now = time.Time{}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("the answer (-want +got):\n%s", diff)
 			}
@@ -117,7 +122,7 @@ func TestWhatIsNoAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			target := fake(t, c.paths)
 			target.Server = c.server
-			if _, err := NewClient(time.Minute).Ask(t.Context(), target); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := NewClient(time.Minute, "").Ask(t.Context(), target); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
@@ -129,13 +134,13 @@ func TestAServerThatDoesNotAnswerIsSaidSoWithoutItsPort(t *testing.T) {
 	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-held }))
 	defer silent.Close()
 	defer close(held)
-	_, err := NewClient(50*time.Millisecond).Ask(t.Context(), Target{Server: v1alpha1.VSCode, Base: silent.URL + "/"})
+	_, err := NewClient(50*time.Millisecond, "").Ask(t.Context(), Target{Server: v1alpha1.VSCode, Base: silent.URL + "/"})
 	if err == nil || err.Error() != "GET healthz: no answer in time" {
 		t.Errorf("got %v", err)
 	}
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	_, err = NewClient(time.Second).Ask(t.Context(), Target{Server: v1alpha1.VSCode, Base: gone.URL + "/"})
+	_, err = NewClient(time.Second, "").Ask(t.Context(), Target{Server: v1alpha1.VSCode, Base: gone.URL + "/"})
 	if err == nil || err.Error() != "GET healthz: connection refused" {
 		t.Errorf("got %v", err)
 	}
@@ -147,11 +152,14 @@ func TestLastUse(t *testing.T) {
 		answer Answer
 		want   time.Time
 	}{
-		"busy":      {Answer{Busy: true, Last: at(early)}, now},
-		"connected": {Answer{Connections: 1, Last: at(early)}, now},
-		"told":      {Answer{Last: at(early)}, at(early)},
-		"counted":   {Answer{Idle: time.Hour}, now.Add(-time.Hour)},
-		"unknown":   {Answer{}, time.Time{}},
+		"busy":                                   {Answer{Busy: true, Last: at(early)}, now},
+		"connected":                              {Answer{Connections: 1, Last: at(early)}, now},
+		"told":                                   {Answer{Last: at(early)}, at(early)},
+		"counted":                                {Answer{Idle: time.Hour}, now.Add(-time.Hour)},
+		"unknown":                                {Answer{}, time.Time{}},
+		"told by a clock that is an hour behind": {Answer{Last: at("2026-01-01T10:50:00Z"), Now: at("2026-01-01T11:00:00Z")}, at("2026-01-01T11:50:00Z")},
+		"told by a clock that is a year ahead":   {Answer{Last: at("2027-01-01T10:00:00Z"), Now: at("2027-01-01T12:00:00Z")}, at("2026-01-01T10:00:00Z")},
+		"told to be in the future":               {Answer{Last: at("2027-01-01T10:00:00Z")}, now},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.answer.LastUse(now); !got.Equal(c.want) {
@@ -171,7 +179,7 @@ func TestMetricsNameTheNotebooksInUse(t *testing.T) {
 		_, _ = w.Write([]byte(answer))
 	}))
 	defer prometheus.Close()
-	m := &Metrics{Client: NewClient(time.Minute), Base: prometheus.URL + "/", Queries: []string{"gpu", "istio"}}
+	m := &Metrics{Client: NewClient(time.Minute, ""), Base: prometheus.URL + "/", Queries: []string{"gpu", "istio"}}
 	got, err := m.Used(context.Background())
 	want := map[types.NamespacedName]bool{{Namespace: "team", Name: "lab"}: true, {Namespace: "team", Name: "quiet"}: false, {Namespace: "team", Name: "web-0"}: true}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -180,5 +188,20 @@ func TestMetricsNameTheNotebooksInUse(t *testing.T) {
 	m.Queries = []string{"gpu", "bad"}
 	if _, err := m.Used(context.Background()); err == nil {
 		t.Error("half of the truth is taken for all of it")
+	}
+}
+
+func TestEverythingIsAskedThroughAProxy(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.String() != "http://lab.team.svc.cluster.local/notebook/team/lab/healthz" {
+			t.Errorf("the proxy is asked for %s", r.URL)
+		}
+		fmt.Fprint(w, `{"status":"alive"}`)
+	}))
+	defer proxy.Close()
+	base := "http://lab.team.svc.cluster.local/notebook/team/lab/"
+	got, err := NewClient(time.Minute, proxy.URL).Ask(t.Context(), Target{Server: v1alpha1.VSCode, Base: base})
+	if err != nil || !got.Busy {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -49,7 +49,7 @@ func (m *Metrics) Used(ctx context.Context) (map[types.NamespacedName]bool, erro
 	used := map[types.NamespacedName]bool{}
 	for _, query := range m.Queries {
 		ctx, cancel := context.WithTimeout(ctx, m.Timeout)
-		text, err := m.get(ctx, m.Base, "api/v1/query?query="+url.QueryEscape(query), mostSeries)
+		text, _, err := m.get(ctx, m.Base, "api/v1/query?query="+url.QueryEscape(query), mostSeries)
 		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("asking Prometheus: %w", err)

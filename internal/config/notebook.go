@@ -52,6 +52,9 @@ type Probe struct {
 	Timeout metav1.Duration `json:"timeout"`
 	// Parallel is how many are asked at once.
 	Parallel int `json:"parallel"`
+	// Proxy is the address of an HTTP proxy through which servers and Prometheus are asked, such as by a manager outside of the cluster; none
+	// when empty.
+	Proxy string `json:"proxy"`
 	// Prometheus is the address of a Prometheus that knows of use beside what servers tell; none when empty. Queries are asked there instead of
 	// Millrace's own.
 	Prometheus string   `json:"prometheus"`
@@ -86,7 +89,9 @@ func (n Notebook) Probing() notebook.Probing {
 	if len(p.Queries) == 0 {
 		p.Queries = activity.Queries
 	}
-	return notebook.Probing{Every: p.Every.Duration, Timeout: p.Timeout.Duration, Parallel: p.Parallel, Prometheus: p.Prometheus, Queries: p.Queries}
+	return notebook.Probing{
+		Every: p.Every.Duration, Timeout: p.Timeout.Duration, Parallel: p.Parallel, Proxy: p.Proxy, Prometheus: p.Prometheus, Queries: p.Queries,
+	}
 }
 
 func (n Notebook) validate(path *field.Path) field.ErrorList {
@@ -111,8 +116,12 @@ func (n Notebook) validate(path *field.Path) field.ErrorList {
 	if p.Parallel < 1 || p.Parallel > maxConcurrency {
 		all = append(all, field.Invalid(path.Child("probe", "parallel"), p.Parallel, "must be from 1 to 1000"))
 	}
-	if u, err := url.Parse(p.Prometheus); p.Prometheus != "" && (err != nil || u.Host == "") {
-		all = append(all, field.Invalid(path.Child("probe", "prometheus"), p.Prometheus, "must be an address such as http://prometheus.monitoring:9090"))
+	for _, a := range []struct{ name, value, like string }{
+		{"proxy", p.Proxy, "http://proxy.example.com:3128"}, {"prometheus", p.Prometheus, "http://prometheus.monitoring:9090"},
+	} {
+		if u, err := url.Parse(a.value); a.value != "" && (err != nil || u.Host == "") {
+			all = append(all, field.Invalid(path.Child("probe", a.name), a.value, "must be an address such as "+a.like))
+		}
 	}
 	return all
 }

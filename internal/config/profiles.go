@@ -46,10 +46,12 @@ func defaultProfiles() Profiles {
 	return Profiles{NamespaceLabels: map[string]string{}, AllowFrom: s.AllowFrom, TemplateNamespace: s.TemplateNamespace, Mesh: Mesh(s.Mesh)}
 }
 
-// Settings is the configuration as the controllers take it.
-func (p Profiles) Settings() profile.Settings {
+// Tenants is the configuration of Profiles as the controllers take it.
+func (c *Config) Tenants() profile.Settings {
+	p := c.Profiles
 	return profile.Settings{
 		NamespaceLabels: p.NamespaceLabels, AllowFrom: p.AllowFrom, TemplateNamespace: p.TemplateNamespace, Mesh: profile.Mesh(p.Mesh),
+		Watched: c.Namespaces,
 	}
 }
 

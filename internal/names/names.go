@@ -77,7 +77,7 @@ const (
 	Restart = "millrace.dev/restart"
 	// Stopped is the annotation of a notebook, Kubeflow's own, that keeps its server away; the value is the time in RFC 3339.
 	Stopped = "kubeflow-resource-stopped"
-	// StoppedBecause is the annotation of a notebook that Millrace stopped, with the reason in a word.
+	// StoppedBecause is the annotation of a notebook that Millrace stopped, with the reason in a word and the time.
 	StoppedBecause = "millrace.dev/stopped-because"
 
 	// EnvAttempt and EnvCheckpointDir are the variables by which every container knows its attempt, and where checkpoints are kept.

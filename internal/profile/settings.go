@@ -3,7 +3,11 @@
 
 package profile
 
-import "github.com/millrace-ml/millrace/api/v1alpha1"
+import (
+	"slices"
+
+	"github.com/millrace-ml/millrace/api/v1alpha1"
+)
 
 // Settings are what the manager's configuration says of all Profiles.
 type Settings struct {
@@ -15,6 +19,13 @@ type Settings struct {
 	TemplateNamespace string
 	// Mesh is how people and the manager come in over the mesh.
 	Mesh Mesh
+	// Watched are the only namespaces that the manager watches; all when empty.
+	Watched []string
+}
+
+// Watches is true of a namespace that the manager sees into.
+func (s Settings) Watches(namespace string) bool {
+	return len(s.Watched) == 0 || slices.Contains(s.Watched, namespace)
 }
 
 // Mesh is how people and the manager come in over the mesh.

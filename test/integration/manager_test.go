@@ -286,6 +286,13 @@ var _ = Describe("the manager", Ordered, func() {
 		DeferCleanup(func() { stop() })
 		cordonNodes(ctx, admin)
 	})
+
+	It("says of a Profile that its namespace is not watched, and leaves it at that", func(ctx SpecContext) {
+		leader()
+		stop, requests := start("some", func(c *config.Config) { c.Namespaces = []string{"team-w", namespace} })
+		DeferCleanup(func() { stop() })
+		watchSome(ctx, admin, requests)
+	})
 })
 
 // start runs a manager as the user the role is bound to, with changes of its configuration, and returns how to stop it and what it asks.
@@ -307,7 +314,7 @@ func start(name string, changes ...func(*config.Config)) (context.CancelFunc, *e
 	ctx, cancel := context.WithCancel(context.Background())
 	DeferCleanup(func() { cancel() })
 	Expect(controllers.Setup(ctx, mgr, controllers.Options{
-		Healing: cfg.Healing.Policy(), Profiles: cfg.Profiles.Settings(), Metrics: controllers.Metrics{Meter: meter},
+		Healing: cfg.Healing.Policy(), Profiles: cfg.Tenants(), Metrics: controllers.Metrics{Meter: meter},
 		Notebooks: cfg.Notebooks(), Probing: cfg.Notebook.Probing(),
 	})).To(Succeed())
 	go func() {

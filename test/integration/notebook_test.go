@@ -57,4 +57,36 @@ func itRunsNotebooks(admin *client.WithWatch, namespace *string) {
 			return *set.Spec.Replicas
 		}).WithTimeout(patience).Should(BeEquivalentTo(1))
 	})
+	It("stops notebooks by the word of their Profile, from when it is said until it is taken back", func(ctx SpecContext) {
+		p := &v1alpha1.Profile{ObjectMeta: metav1.ObjectMeta{Name: "team-c"}, Spec: v1alpha1.ProfileSpec{Owner: v1alpha1.Subject{Name: "ann"}}}
+		Expect((*admin).Create(ctx, p)).To(Succeed())
+		Eventually(func() error { return (*admin).Get(ctx, client.ObjectKey{Name: p.Name}, &corev1.Namespace{}) }).WithTimeout(patience).Should(Succeed())
+		nb := &v1alpha1.Notebook{ObjectMeta: metav1.ObjectMeta{Name: "lab", Namespace: p.Name}, Spec: v1alpha1.NotebookSpec{
+			Image: "jupyter:1", Stopped: new(true), Culling: &v1alpha1.Culling{MaxHours: new(int32(72))},
+		}}
+		Expect((*admin).Create(ctx, nb)).To(Succeed())
+		terms := func() []string {
+			Expect((*admin).Get(ctx, client.ObjectKeyFromObject(nb), nb)).To(Succeed())
+			var all []string
+			for _, t := range nb.Status.Culling {
+				all = append(all, t.Field+" "+t.Value+" "+string(t.From))
+			}
+			return all
+		}
+		say := func(c *v1alpha1.ProfileCulling) {
+			before := p.DeepCopy()
+			p.Spec.Notebooks = &v1alpha1.ProfileNotebooks{Culling: c}
+			if c == nil {
+				p.Spec.Notebooks = nil
+			}
+			Expect((*admin).Patch(ctx, p, client.MergeFrom(before))).To(Succeed())
+		}
+		Eventually(terms).WithTimeout(patience).Should(HaveExactElements("idleMinutes 1440 Manager", "maxHours 72 Notebook"))
+		say(&v1alpha1.ProfileCulling{
+			Culling: v1alpha1.Culling{IdleMinutes: new(int32(60)), MaxHours: new(int32(24))}, Override: v1alpha1.OverrideStricter,
+		})
+		Eventually(terms).WithTimeout(patience).Should(HaveExactElements("idleMinutes 60 Profile", "maxHours 24 Profile"))
+		say(nil)
+		Eventually(terms).WithTimeout(patience).Should(HaveExactElements("idleMinutes 1440 Manager", "maxHours 72 Notebook"))
+	})
 }

@@ -5,12 +5,14 @@ package integration
 
 import (
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/envtest"
 	"github.com/millrace-ml/millrace/internal/profile"
 )
 
@@ -111,4 +114,28 @@ func installMesh(ctx context.Context, admin client.Client) {
 	Expect(err).NotTo(HaveOccurred())
 	delete(content, "status")
 	Expect(admin.Create(ctx, &unstructured.Unstructured{Object: content})).To(Succeed())
+}
+
+// watchSome has a manager of some namespaces have a Profile of one of them, and one of another.
+func watchSome(ctx context.Context, admin client.Client, requests *envtest.Counter) {
+	GinkgoHelper()
+	ready := func(name string, member ...v1alpha1.Member) func() string {
+		p := &v1alpha1.Profile{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ProfileSpec{Owner: v1alpha1.Subject{Name: "ann"}, Members: member}}
+		Expect(admin.Create(ctx, p)).To(Succeed())
+		return func() string {
+			Expect(admin.Get(ctx, client.ObjectKeyFromObject(p), p)).To(Succeed())
+			c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionReady)
+			return string(c.Status) + " " + c.Reason
+		}
+	}
+	Eventually(ready("team-w")).WithTimeout(2 * patience).Should(Equal("True " + v1alpha1.ReasonApplied))
+	out := ready("team-u")
+	Eventually(out).WithTimeout(patience).Should(Equal("False " + v1alpha1.ReasonNamespaceNotWatched))
+	Expect(apierrors.IsNotFound(admin.Get(ctx, client.ObjectKey{Name: "team-u"}, &corev1.Namespace{}))).To(BeTrue())
+	quiet := func() int {
+		defer requests.Reset()
+		return len(requests.Requests())
+	}
+	Eventually(quiet).WithTimeout(3 * patience).WithPolling(8 * time.Second).Should(BeZero())
+	Consistently(requests.Total).WithTimeout(8 * time.Second).Should(BeEmpty())
 }
