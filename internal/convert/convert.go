@@ -1,8 +1,8 @@
 // Copyright The Millrace Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package convert turns jobs of the Kubeflow training operators into TrainingJobs, and Katib's Experiments, Profiles and PodDefaults into
-// ours.
+// Package convert turns jobs of the Kubeflow training operators into TrainingJobs, Katib's Experiments, Kubeflow's Notebooks, Profiles and
+// PodDefaults into ours, and the profiles of a JupyterHub into Notebooks.
 //
 //	object -> table of kinds -> roles -> the framework's block -> run policy -> TrainingJob
 //
@@ -76,6 +76,9 @@ func (c Converter) Convert(object map[string]any) (Result, error) {
 	}
 	if isExperiment(object) {
 		return c.experiment(object)
+	}
+	if object["kind"] == hubKind {
+		return c.hub(object)
 	}
 	r, ok := find(object)
 	if !ok {

@@ -62,6 +62,8 @@ type fields struct {
 	// given is true when the map is in the original.
 	given bool
 	left  map[string]any
+	// paths of fields that come from elsewhere.
+	paths map[string]string
 }
 
 func (l *log) open(path string, content map[string]any) *fields {
@@ -70,7 +72,9 @@ func (l *log) open(path string, content map[string]any) *fields {
 	return f
 }
 
-func (f *fields) at(key string) string { return strings.TrimPrefix(f.path+"."+key, ".") }
+func (f *fields) at(key string) string {
+	return cmp.Or(f.paths[key], strings.TrimPrefix(f.path+"."+key, "."))
+}
 
 func (f *fields) has(key string) bool { return f.left[key] != nil }
 
@@ -210,4 +214,4 @@ func describe(value any) string {
 }
 
 // keys are the keys of a map in their order.
-func keys(content map[string]any) []string { return slices.Sorted(maps.Keys(content)) }
+func keys[V any](content map[string]V) []string { return slices.Sorted(maps.Keys(content)) }

@@ -67,6 +67,9 @@ func (d Document) content() (map[string]any, error) {
 	if err := kjson.Unmarshal(text, &value); err != nil {
 		return nil, err
 	}
+	if d.Complete != nil {
+		value = d.Complete(value)
+	}
 	content, ok := value.(map[string]any)
 	if !ok {
 		return nil, fmt.Errorf("expected an object with apiVersion and kind, found %s", describe(value))
