@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,10 +39,14 @@ func (l *log) fail(path, format string, args ...any) {
 
 // leftovers remarks on every field that nobody has read.
 func (l *log) leftovers() {
+	article := "a"
+	if strings.HasPrefix(l.target, "E") {
+		article = "an"
+	}
 	for _, f := range l.opened {
 		for _, key := range slices.Sorted(maps.Keys(f.left)) {
 			if f.left[key] != nil {
-				l.lost(f.at(key), "nothing in a %s corresponds to this field", l.target)
+				l.lost(f.at(key), "nothing in %s %s corresponds to this field", article, l.target)
 			}
 		}
 	}
@@ -179,6 +184,9 @@ func whole(raw any) (int64, bool) {
 		return v, true
 	case float64:
 		return int64(v), v == math.Trunc(v) && math.Abs(v) < 1<<53
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		return n, err == nil
 	}
 	return 0, false
 }

@@ -265,12 +265,16 @@ func (s *server) volumes() {
 		i := slices.IndexFunc(mounts, called(number(volume["name"])))
 		if s.home != nil || i < 0 {
 			s.lost(s.at("volumes"), "%s is a claim of each person: add it to spec.volumes", claim)
+			s.lost(s.at("volume_mounts"), "%s is a claim of each person: add it to spec.volumes", claim)
 			mounts = slices.DeleteFunc(mounts, called(number(volume["name"])))
 			continue
 		}
 		mount, _ := mounts[i].(map[string]any)
 		s.home = map[string]any{"claimName": "home", "mountPath": mount["mountPath"]}
 		mounts = slices.Delete(mounts, i, i+1)
+		if len(mount) > 2 {
+			s.lost(s.at("volume_mounts"), "the home is mounted whole and writable, at %s", mount["mountPath"])
+		}
 		for _, other := range mounts {
 			if called(number(volume["name"]))(other) {
 				other.(map[string]any)["name"] = names.Workspace

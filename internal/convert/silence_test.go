@@ -88,7 +88,7 @@ func uses(object map[string]any, runtime string) bool {
 func told(remarks []Remark, path string, at map[string]any) bool {
 	variable, _ := at["name"].(string)
 	return slices.ContainsFunc(remarks, func(r Remark) bool {
-		return r.Lost && (strings.HasPrefix(strings.TrimPrefix(path, "."), r.Path) || variable != "" && strings.HasPrefix(r.Text, variable+" "))
+		return r.Lost && strings.HasPrefix(strings.TrimPrefix(path, "."), r.Path) || variable != "" && strings.HasPrefix(r.Text, variable+" ")
 	})
 }
 

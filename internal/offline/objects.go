@@ -148,6 +148,9 @@ func (d Document) malformed(err error) []Problem {
 		}
 		text = strings.TrimSpace(yamlLine.ReplaceAllString(text, ""))
 		if text != "" {
+			if bytes.Contains(d.Text, []byte("{{")) {
+				text += " (this is a template: render it first, such as by helm template)"
+			}
 			problems = append(problems, d.problem(line, text))
 		}
 	}
