@@ -176,7 +176,9 @@ var deeds = []deed{
 	{"create a trial", create(&v1alpha1.Trial{ObjectMeta: in("try")}), editors},
 	{"list pods", list(&corev1.PodList{}), readers},
 	{"create a pod", create(pod()), editors},
-	{"run as root of the node", create(onNode(func(s *corev1.PodSpec) { s.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true)} })), nobody},
+	{"run as root of the node", create(onNode(func(s *corev1.PodSpec) {
+		s.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true)}
+	})), nobody},
 	{"read the node's files", create(onNode(func(s *corev1.PodSpec) {
 		s.Volumes = []corev1.Volume{{Name: "n", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}
 	})), nobody},
