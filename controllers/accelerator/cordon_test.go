@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -60,29 +58,15 @@ func see(w *World) {
 }
 
 func TestCordons(t *testing.T) {
-	files, err := filepath.Glob("testdata/cordon/*.in.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			var c cordonCase
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := yaml.UnmarshalStrict(text, &c); err != nil {
-				t.Fatal(err)
-			}
-			w := c.world()
-			plan := Plan(&c.Accelerator, w, noon)
-			out := transcript(&c.Accelerator, w, plan)
-			if carryOut(t, &w, plan); len(plan.Patch) > 0 {
-				out += "then:\n" + transcript(&c.Accelerator, w, Plan(&c.Accelerator, w, noon))
-			}
-			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), []byte(out))
-		})
-	}
+	golden.CasesIn(t, "testdata/cordon", func(t *testing.T, c *cordonCase) any {
+		w := c.world()
+		plan := Plan(&c.Accelerator, w, noon)
+		out := transcript(&c.Accelerator, w, plan)
+		if carryOut(t, &w, plan); len(plan.Patch) > 0 {
+			out += "then:\n" + transcript(&c.Accelerator, w, Plan(&c.Accelerator, w, noon))
+		}
+		return out
+	})
 }
 
 // transcript tells a plan and what the status says beside it.

@@ -7,8 +7,6 @@ import (
 	"cmp"
 	"flag"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/yaml"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/accelerator"
@@ -75,27 +72,9 @@ type podInShort struct {
 	Named string `json:"named"`
 }
 
-func TestReports(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.in.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			var c tallyCase
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := yaml.UnmarshalStrict(text, &c); err != nil {
-				t.Fatal(err)
-			}
-			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), report(t, &c))
-		})
-	}
-}
+func TestReports(t *testing.T) { golden.Cases(t, report) }
 
-func report(t *testing.T, c *tallyCase) []byte {
+func report(t *testing.T, c *tallyCase) any {
 	t.Helper()
 	a, w := &c.Accelerator, c.world()
 	Report(a, w, noon)
@@ -107,11 +86,7 @@ func report(t *testing.T, c *tallyCase) []byte {
 	if plan := Plan(a, w, noon); !plan.Empty() || len(plan.Apply) > 0 {
 		t.Errorf("an Accelerator makes %v", plan)
 	}
-	out, err := yaml.Marshal(a.Status)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return a.Status
 }
 
 func (c *tallyCase) world() World {

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,22 +92,10 @@ type outcome struct {
 }
 
 func TestPlansAndReports(t *testing.T) {
-	files, err := filepath.Glob("testdata/plan/*.in.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			var c planCase
-			load(t, file, &c)
-			prepare(&c.Notebook)
-			out, err := yaml.Marshal(decide(t, &c, c.world()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), out)
-		})
-	}
+	golden.CasesIn(t, "testdata/plan", func(t *testing.T, c *planCase) any {
+		prepare(&c.Notebook)
+		return decide(t, c, c.world())
+	})
 }
 
 // load reads a case.

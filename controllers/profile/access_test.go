@@ -139,6 +139,14 @@ func pod() *corev1.Pod {
 	}}
 }
 
+// onNode is a pod that would have the node, and so everything on it.
+func onNode(change func(*corev1.PodSpec)) *corev1.Pod {
+	p := pod()
+	p.Name = "node"
+	change(&p.Spec)
+	return p
+}
+
 func job() *v1alpha1.TrainingJob {
 	return &v1alpha1.TrainingJob{ObjectMeta: in("job"), Spec: v1alpha1.TrainingJobSpec{Framework: v1alpha1.PyTorch, Roles: []v1alpha1.Role{{
 		Name: "Master", Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "pytorch", Image: "image"}}}},
@@ -168,6 +176,13 @@ var deeds = []deed{
 	{"create a trial", create(&v1alpha1.Trial{ObjectMeta: in("try")}), editors},
 	{"list pods", list(&corev1.PodList{}), readers},
 	{"create a pod", create(pod()), editors},
+	{"run as root of the node", create(onNode(func(s *corev1.PodSpec) {
+		s.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true)}
+	})), nobody},
+	{"read the node's files", create(onNode(func(s *corev1.PodSpec) {
+		s.Volumes = []corev1.Volume{{Name: "n", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}
+	})), nobody},
+	{"listen on the node's network", create(onNode(func(s *corev1.PodSpec) { s.HostNetwork = true })), nobody},
 	{"exec", post("exec"), editors},
 	{"attach", post("attach"), editors},
 	{"forward a port", post("portforward"), editors},

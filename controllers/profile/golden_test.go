@@ -4,10 +4,7 @@
 package profile
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
-	"sigs.k8s.io/yaml"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
@@ -55,28 +51,10 @@ type outcome struct {
 	Status v1alpha1.ProfileStatus `json:"status"`
 }
 
-func TestPlansAndReports(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.in.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), run(t, file))
-		})
-	}
-}
+func TestPlansAndReports(t *testing.T) { golden.Cases(t, run) }
 
-func run(t *testing.T, file string) []byte {
+func run(t *testing.T, c *planCase) any {
 	t.Helper()
-	var c planCase
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.UnmarshalStrict(data, &c); err != nil {
-		t.Fatal(err)
-	}
 	defaults(&c.Profile)
 	w := c.world()
 	p := c.Profile.DeepCopy()
@@ -103,11 +81,7 @@ func run(t *testing.T, file string) []byte {
 		t.Errorf("a second report says something else (-once +twice):\n%s", diff)
 	}
 	got.Status = p.Status
-	out, err := yaml.Marshal(got)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return got
 }
 
 // defaults are the schema's.

@@ -29,11 +29,13 @@ func newConvert(p *Program) *cobra.Command {
 	cmd := &conversion{Program: p, format: manifestFormat{asYAML}, source: source{deep: true}}
 	c := &cobra.Command{
 		Use:   "convert -f FILE|DIRECTORY|-",
-		Short: "Turn jobs of the Kubeflow training operators into TrainingJobs",
-		Long: `Turn jobs of the Kubeflow training operators into TrainingJobs, without a cluster.
+		Short: "Turn manifests of Kubeflow, or a JupyterHub's profiles, into Millrace's",
+		Long: `Turn manifests of Kubeflow, or a JupyterHub's profiles, into Millrace's, without a cluster.
 
 Converted are PyTorchJob, TFJob, MXJob, XGBoostJob, JAXJob, ChainerJob, MPIJob (v1 and v2beta1) and
-TrainJob with a runtime for torch or MPI; Profile, PodDefault and Notebook of Kubeflow keep their kind. Every other object is written as it is, in its place.
+TrainJob with a runtime for torch or MPI; Experiment, Profile, PodDefault and Notebook of Kubeflow keep
+their kind. Values of JupyterHub's Helm chart, or its spawner's profile_list, become Notebooks. Every
+other object is written as it is, in its place.
 Directories are read with those below.
 
 What a TrainingJob cannot take over is a comment above it that names the field of the original and
@@ -45,7 +47,8 @@ A manifest that cannot be read or converted is told with its file and line, does
 from being converted, and makes the exit code 1.`,
 		Example: `  mill convert -f pytorchjob.yaml
   mill convert -f manifests/ --strict > millrace.yaml
-  kubectl get pytorchjobs -o yaml | mill convert -f - | mill plan -f -`,
+  kubectl get pytorchjobs -o yaml | mill convert -f - | mill plan -f -
+  helm get values hub -o yaml | mill convert -f - > notebooks.yaml`,
 		Args: onlyFiles,
 		RunE: func(*cobra.Command, []string) error { return cmd.run() },
 	}
@@ -121,6 +124,7 @@ func converting(documents []offline.Document) (converted, error) {
 	objects := make([][]offline.Object, len(documents))
 	var all []map[string]any
 	for i, d := range documents {
+		d.Complete = convert.Complete
 		found, problems := d.Objects()
 		work.problems = append(work.problems, problems...)
 		objects[i] = found

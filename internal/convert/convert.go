@@ -1,8 +1,8 @@
 // Copyright The Millrace Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package convert turns jobs of the Kubeflow training operators into TrainingJobs, and Katib's Experiments, Profiles and PodDefaults into
-// ours.
+// Package convert turns jobs of the Kubeflow training operators into TrainingJobs, Katib's Experiments, Kubeflow's Notebooks, Profiles and
+// PodDefaults into ours, and the profiles of a JupyterHub into Notebooks.
 //
 //	object -> table of kinds -> roles -> the framework's block -> run policy -> TrainingJob
 //
@@ -58,6 +58,8 @@ type Result struct {
 // Converter converts objects that may refer to each other.
 type Converter struct {
 	runtimes []trainingRuntime
+	// objects are all that come together.
+	objects []map[string]any
 }
 
 // New prepares the conversion of objects that come together: a TrainJob is completed by its runtime.
@@ -66,16 +68,19 @@ func New(objects []map[string]any) (Converter, error) {
 	if err != nil {
 		return Converter{}, err
 	}
-	return Converter{runtimes: append(runtimesOf(objects), known...)}, nil
+	return Converter{append(runtimesOf(objects), known...), objects}, nil
 }
 
 // Convert converts an object. One of a kind that is no training job has a result without objects.
 func (c Converter) Convert(object map[string]any) (Result, error) {
-	if result, ok, err := workspaceOf(object); ok {
+	if result, ok, err := c.workspace(object); ok {
 		return result, err
 	}
 	if isExperiment(object) {
 		return c.experiment(object)
+	}
+	if object["kind"] == hubKind {
+		return c.hub(object)
 	}
 	r, ok := find(object)
 	if !ok {
@@ -108,8 +113,8 @@ type conversion struct {
 	job      v1alpha1.TrainingJob
 	// parts are the roles with what a typed role cannot hold.
 	parts []part
-	// more are objects that go with the job.
-	more []map[string]any
+	// more are objects that go with the job, and beside those that came with the original.
+	more, beside []map[string]any
 }
 
 // part is a role as it is being converted.

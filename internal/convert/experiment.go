@@ -6,7 +6,9 @@ package convert
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,14 +16,18 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
+// experimentVersions are the versions of Katib's Experiments, of which the old one differs by its trial template.
+var experimentVersions = []string{"kubeflow.org/v1beta1", "kubeflow.org/v1alpha3"}
+
 // isExperiment is true of an Experiment of Katib.
 func isExperiment(object map[string]any) bool {
-	return object["kind"] == "Experiment" && object["apiVersion"] == "kubeflow.org/v1beta1"
+	version, _ := object["apiVersion"].(string)
+	return object["kind"] == "Experiment" && slices.Contains(experimentVersions, version)
 }
 
 // experiment converts an Experiment of Katib.
 func (c Converter) experiment(object map[string]any) (Result, error) {
-	log := &log{}
+	log := &log{target: "Experiment"}
 	run := &search{conversion: conversion{log: log, runtimes: c.runtimes, top: log.open("", runtime.DeepCopyJSON(object))}, converter: c}
 	run.top.drop("apiVersion", "kind", "status")
 	run.meta()
@@ -31,7 +37,7 @@ func (c Converter) experiment(object map[string]any) (Result, error) {
 	}
 	out := map[string]any{}
 	for _, step := range []func(*search, *fields, map[string]any){
-		(*search).nas, (*search).objectives, (*search).algorithm, (*search).budget, (*search).parameters, (*search).collector, (*search).template,
+		(*search).nas, (*search).objectives, (*search).algorithm, (*search).budget, (*search).parameters, (*search).resource, (*search).collector, (*search).template,
 	} {
 		step(run, spec, out)
 		if log.fault != nil {
@@ -119,6 +125,22 @@ func number(value any) string {
 	return fmt.Sprint(value)
 }
 
+// searches are the algorithms of Katib that Millrace has too.
+var searches = []string{"random", "grid", "tpe", "multivariate-tpe", "bayesianoptimization", "hyperband", "cmaes", "sobol", "pbt"}
+
+// algorithms are names of older versions.
+var algorithms = map[string]string{"skopt-bayesian-optimization": "bayesianoptimization", "skopt_bayesian_optimization": "bayesianoptimization"}
+
+// otherwise are settings that mean nothing here.
+var otherwise = map[string]string{
+	"base_estimator=RF": model, "base_estimator=ET": model, "base_estimator=GBRT": model, "acq_func=EIps": pace, "acq_func=PIps": pace,
+}
+
+const (
+	model = "the model is a Gaussian process, GP"
+	pace  = "how long a trial took is not weighed"
+)
+
 func (s *search) algorithm(spec *fields, out map[string]any) {
 	for key, target := range map[string]string{"algorithm": "algorithm", "earlyStopping": "earlyStopping"} {
 		from := spec.object(key)
@@ -126,16 +148,25 @@ func (s *search) algorithm(spec *fields, out map[string]any) {
 			continue
 		}
 		a := map[string]any{}
-		put(a, "name", from.text("algorithmName"))
+		name := from.text("algorithmName")
+		put(a, "name", cmp.Or(algorithms[name], name))
 		var settings []any
 		for _, setting := range from.objects("algorithmSettings") {
-			settings = append(settings, map[string]any{"name": setting.text("name"), "value": number(setting.take("value"))})
+			name, value := setting.text("name"), number(setting.take("value"))
+			if why := otherwise[name+"="+value]; why != "" {
+				s.lost(setting.path, "%s: %s: %s", name, value, why)
+				continue
+			}
+			settings = append(settings, map[string]any{"name": name, "value": value})
 		}
 		put(a, "settings", settings)
 		out[target] = a
 	}
-	if out["algorithm"] == nil {
+	chosen, _ := out["algorithm"].(map[string]any)
+	if name, _ := chosen["name"].(string); name == "" {
 		s.fail("spec.algorithm", "Required value")
+	} else if !slices.Contains(searches, name) {
+		s.fail("spec.algorithm.algorithmName", "Millrace has no algorithm %s: it has %s", name, strings.Join(searches, ", "))
 	}
 }
 
@@ -162,7 +193,7 @@ func (s *search) budget(spec *fields, out map[string]any) {
 
 var parameterTypes = map[string]string{"double": "Double", "int": "Int", "discrete": "Discrete", "categorical": "Categorical"}
 
-var distributions = map[string]string{"uniform": "Uniform", "logUniform": "LogUniform", "normal": "Normal", "logNormal": "LogNormal"}
+var distributions = map[string]string{"uniform": "Uniform", "logUniform": "LogUniform", "normal": "Normal", "logNormal": "LogNormal", "unknown": "Uniform"}
 
 func (s *search) parameters(spec *fields, out map[string]any) {
 	var list []any
@@ -184,12 +215,38 @@ func (s *search) parameters(spec *fields, out map[string]any) {
 			values = append(values, number(value))
 		}
 		put(p, "values", values)
+		if p["min"] != nil && p["min"] == p["max"] {
+			p = map[string]any{"name": p["name"], "type": "Discrete", "values": []any{p["min"]}}
+		}
 		list = append(list, p)
 	}
 	out["parameters"] = list
 	if len(list) == 0 {
 		s.fail("spec.parameters", "Required value")
 	}
+}
+
+// resource lets the parameter that Hyperband deals out be as large as Katib makes it, whatever its own bounds are.
+func (s *search) resource(_ *fields, out map[string]any) {
+	algorithm, _ := out["algorithm"].(map[string]any)
+	set := map[string]string{}
+	for _, one := range items(algorithm["settings"]) {
+		setting, _ := one.(map[string]any)
+		set[number(setting["name"])] = number(setting["value"])
+	}
+	most, err := strconv.ParseFloat(set["r_l"], 64)
+	parameters, _ := out["parameters"].([]any)
+	i := slices.IndexFunc(parameters, called(set["resource_name"]))
+	if algorithm["name"] != "hyperband" || err != nil || i < 0 {
+		return
+	}
+	p, _ := parameters[i].(map[string]any)
+	bound, err := strconv.ParseFloat(number(p["max"]), 64)
+	if err == nil && bound >= most {
+		return
+	}
+	s.note(fmt.Sprintf("spec.parameters[%d].feasibleSpace", i), "it is what Hyperband deals out, from 1 to r_l: its own bounds meant nothing")
+	parameters[i] = map[string]any{"name": p["name"], "type": "Int", "min": "1", "max": number(math.Ceil(most))}
 }
 
 // collectors are the kinds of collectors. None is what Push was called once.
@@ -228,87 +285,4 @@ func (s *search) collector(spec *fields, out map[string]any) {
 	}
 	put(c, "filters", filter.list("metricsFormat"))
 	out["metricsCollector"] = c
-}
-
-// standard are the conditions that every kind has here by itself.
-var standard = []string{
-	`status.conditions.#(type=="Complete")#|#(status=="True")#`, `status.conditions.#(type=="Failed")#|#(status=="True")#`,
-	`status.conditions.#(type=="Succeeded")#|#(status=="True")#`,
-}
-
-func (s *search) template(spec *fields, out map[string]any) {
-	from := spec.object("trialTemplate")
-	t := map[string]any{"retain": map[bool]string{true: "WithTrial", false: "Never"}[from.flag("retain")]}
-	var places []any
-	for _, p := range from.objects("trialParameters") {
-		place := map[string]any{}
-		for theirs, ours := range map[string]string{"name": "name", "reference": "source", "description": "description"} {
-			put(place, ours, p.text(theirs))
-		}
-		places = append(places, place)
-	}
-	put(t, "parameters", places)
-	labels := from.plain("primaryPodLabels")
-	if trial := from.plain("trialSpec"); trial != nil {
-		t["job"], labels = s.job(trial, labels)
-	}
-	s.configMap(from.object("configMap"), t)
-	primary := map[string]any{}
-	put(primary, "labels", labels)
-	put(primary, "container", from.text("primaryContainerName"))
-	put(t, "primaryPod", primary)
-	for theirs, ours := range map[string]string{"successCondition": "success", "failureCondition": "failure"} {
-		if path := from.text(theirs); path != "" && (t["configMap"] != nil || !slices.Contains(standard, path)) {
-			t[ours] = map[string]any{"gjson": path}
-		}
-	}
-	out["trialTemplate"] = t
-}
-
-func (s *search) configMap(from *fields, t map[string]any) {
-	if !from.given {
-		return
-	}
-	t["configMap"] = map[string]any{"name": from.text("configMapName"), "key": from.text("templatePath")}
-	if namespace := from.text("configMapNamespace"); namespace != "" && namespace != s.metadata["namespace"] {
-		s.lost("spec.trialTemplate.configMap.configMapNamespace", "the ConfigMap must be in the namespace of the Experiment: copy it from %s", namespace)
-	}
-}
-
-// roleLabels are the labels of the training operators, and what they are of the pods of a TrainingJob.
-var roleLabels = map[string]string{"training.kubeflow.org/replica-type": "millrace.dev/role", "training.kubeflow.org/job-role": "millrace.dev/role", "training.kubeflow.org/replica-index": "millrace.dev/index"}
-
-// job converts the job of a trial, where it is one of the training operators, into a TrainingJob.
-func (s *search) job(trial, labels map[string]any) (job, primary map[string]any) {
-	if _, known := find(trial); !known {
-		return trial, labels
-	}
-	named := runtime.DeepCopyJSON(trial)
-	meta, _ := named["metadata"].(map[string]any)
-	if meta == nil {
-		meta = map[string]any{}
-		named["metadata"] = meta
-	}
-	meta["name"] = "trial"
-	result, err := s.converter.Convert(named)
-	if err != nil || len(result.Objects) != 1 {
-		s.note("spec.trialTemplate.trialSpec", "it stays as it is, and needs the operator of its kind: %v", err)
-		return trial, labels
-	}
-	for _, r := range result.Remarks {
-		r.Path = "spec.trialTemplate.trialSpec." + r.Path
-		s.remarks = append(s.remarks, r)
-	}
-	job = result.Objects[0]
-	if metadata, ok := job["metadata"].(map[string]any); ok {
-		delete(metadata, "name")
-		if len(metadata) == 0 {
-			delete(job, "metadata")
-		}
-	}
-	primary = map[string]any{}
-	for key, value := range labels {
-		primary[cmp.Or(roleLabels[key], key)] = value
-	}
-	return job, primary
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,10 +39,14 @@ func (l *log) fail(path, format string, args ...any) {
 
 // leftovers remarks on every field that nobody has read.
 func (l *log) leftovers() {
+	article := "a"
+	if strings.HasPrefix(l.target, "E") {
+		article = "an"
+	}
 	for _, f := range l.opened {
 		for _, key := range slices.Sorted(maps.Keys(f.left)) {
 			if f.left[key] != nil {
-				l.lost(f.at(key), "nothing in a %s corresponds to this field", l.target)
+				l.lost(f.at(key), "nothing in %s %s corresponds to this field", article, l.target)
 			}
 		}
 	}
@@ -62,6 +67,8 @@ type fields struct {
 	// given is true when the map is in the original.
 	given bool
 	left  map[string]any
+	// paths of fields that come from elsewhere.
+	paths map[string]string
 }
 
 func (l *log) open(path string, content map[string]any) *fields {
@@ -70,7 +77,9 @@ func (l *log) open(path string, content map[string]any) *fields {
 	return f
 }
 
-func (f *fields) at(key string) string { return strings.TrimPrefix(f.path+"."+key, ".") }
+func (f *fields) at(key string) string {
+	return cmp.Or(f.paths[key], strings.TrimPrefix(f.path+"."+key, "."))
+}
 
 func (f *fields) has(key string) bool { return f.left[key] != nil }
 
@@ -175,6 +184,9 @@ func whole(raw any) (int64, bool) {
 		return v, true
 	case float64:
 		return int64(v), v == math.Trunc(v) && math.Abs(v) < 1<<53
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		return n, err == nil
 	}
 	return 0, false
 }
@@ -210,4 +222,4 @@ func describe(value any) string {
 }
 
 // keys are the keys of a map in their order.
-func keys(content map[string]any) []string { return slices.Sorted(maps.Keys(content)) }
+func keys[V any](content map[string]V) []string { return slices.Sorted(maps.Keys(content)) }

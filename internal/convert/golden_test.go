@@ -80,6 +80,7 @@ func run(t *testing.T, file string) (documents []convert.Document, faults []stri
 	}
 	var objects []map[string]any
 	for _, document := range offline.Split(filepath.Base(file), text) {
+		document.Complete = convert.Complete
 		found, problems := document.Objects()
 		if len(problems) > 0 {
 			t.Fatal(problems)

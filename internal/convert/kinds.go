@@ -185,6 +185,13 @@ var others = map[string]Remark{
 	"TrainingRuntime":        {Path: "kind", Text: "the TrainingJobs made from it do not need the TrainingRuntime"},
 	"ClusterTrainingRuntime": {Path: "kind", Text: "the TrainingJobs made from it do not need the ClusterTrainingRuntime"},
 	"PaddleJob":              {Path: "kind", Text: "Millrace has no framework PaddlePaddle", Lost: true},
+	"Trial":                  {Path: "kind", Text: "the Experiment makes its trials anew", Lost: true},
+	"Suggestion":             {Path: "kind", Text: "the Experiment makes its suggestions anew", Lost: true},
+	"StudyJob":               {Path: "kind", Text: "write it as an Experiment: docs/experiment.md", Lost: true},
+	"OptimizationJob":        {Path: "kind", Text: "write it as an Experiment: docs/experiment.md", Lost: true},
+	"Tensorboard":            {Path: "kind", Text: "Millrace has no kind for it: a Notebook with server Web can run TensorBoard", Lost: true},
+	"PVCViewer":              {Path: "kind", Text: "Millrace has no kind for it: a Notebook can mount the claim", Lost: true},
+	"Workspace":              {Path: "kind", Text: "write it as a Notebook: docs/notebook.md", Lost: true},
 }
 
 // strange remarks on objects of the training operators that are no job a TrainingJob can run.
@@ -198,7 +205,8 @@ func strange(object map[string]any) []Remark {
 	if remark, ok := others[kind]; ok {
 		return []Remark{remark}
 	}
-	known := slices.ContainsFunc(rows, func(r row) bool { return r.kind == kind })
+	known := kind == "Experiment" || slices.ContainsFunc(rows, func(r row) bool { return r.kind == kind }) ||
+		slices.ContainsFunc(workspaces, func(w workspace) bool { return w.kind == kind })
 	if !known {
 		return nil
 	}

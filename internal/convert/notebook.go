@@ -19,6 +19,9 @@ const (
 	setHeaders = "notebooks.kubeflow.org/http-headers-request-set"
 )
 
+// longestNotebook is the most characters of a Notebook's name, which is that of a StatefulSet.
+const longestNotebook = 52
+
 // notebookNoise are annotations by which Kubeflow's controller remembers what it has seen.
 var notebookNoise = []string{"notebooks.kubeflow.org/last-activity", "notebooks.kubeflow.org/last_activity_check_timestamp"}
 
@@ -44,7 +47,7 @@ func notebookSpec(c *conversion, spec *fields) map[string]any {
 	at.lose("subdomain", "the pod is named by its StatefulSet")
 	c.prefix(pod)
 	c.annotated(made)
-	if c.name() != "" && len(c.name()) > 52 {
+	if len(c.name()) > longestNotebook {
 		c.lost("metadata.name", "a StatefulSet's name has at most 52 characters: choose another; the address changes with it")
 	}
 	c.note("spec", "it is stopped after 24 hours without use unless the manager's configuration or spec.culling says otherwise, and a change of it waits for the next start")

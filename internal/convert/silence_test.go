@@ -22,8 +22,11 @@ import (
 func TestNothingIsDroppedWithoutAWord(t *testing.T) {
 	const unknown = "zzz"
 	each(t, func(t *testing.T, converter Converter, object map[string]any) {
-		spec, _ := object["spec"].(map[string]any)
-		inside(spec, "spec", func(path string, at map[string]any) {
+		spec, path := object["spec"], "spec"
+		if object["kind"] == hubKind {
+			spec, path = object, ""
+		}
+		inside(spec, path, func(path string, at map[string]any) {
 			at[unknown] = "1"
 			defer delete(at, unknown)
 			result, err := converter.Convert(object)
@@ -85,7 +88,7 @@ func uses(object map[string]any, runtime string) bool {
 func told(remarks []Remark, path string, at map[string]any) bool {
 	variable, _ := at["name"].(string)
 	return slices.ContainsFunc(remarks, func(r Remark) bool {
-		return r.Lost && (strings.HasPrefix(path, r.Path) || variable != "" && strings.HasPrefix(r.Text, variable+" "))
+		return r.Lost && strings.HasPrefix(strings.TrimPrefix(path, "."), r.Path) || variable != "" && strings.HasPrefix(r.Text, variable+" ")
 	})
 }
 
@@ -134,6 +137,7 @@ func files(t *testing.T, try func(*testing.T, []map[string]any)) {
 		}
 		var objects []map[string]any
 		for _, document := range offline.Split(file, text) {
+			document.Complete = Complete
 			found, _ := document.Objects()
 			for _, o := range found {
 				objects = append(objects, o.Object)

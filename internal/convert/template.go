@@ -38,6 +38,14 @@ func (c *conversion) template(role *fields, p *part) map[string]any {
 
 // prune removes what no pod template has: an API server would refuse the job for it.
 func (c *conversion) prune(template map[string]any, path string) {
+	if spec, ok := template["spec"].(map[string]any); ok {
+		for _, key := range []string{"containers", "initContainers"} {
+			for i, container := range items(spec[key]) {
+				content, _ := container.(map[string]any)
+				c.spell(content, fmt.Sprintf("%s.spec.%s[%d]", path, key, i))
+			}
+		}
+	}
 	err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(template, &corev1.PodTemplateSpec{}, true)
 	strict, ok := runtime.AsStrictDecodingError(err)
 	if !ok {
@@ -51,6 +59,35 @@ func (c *conversion) prune(template map[string]any, path string) {
 		}
 		remove(template, field)
 		c.lost(path+"."+field, "a pod template has no such field")
+	}
+}
+
+// spell writes numbers of a container as an API server wants them, and the last of the values of a variable, which is the one that counts.
+func (c *conversion) spell(container map[string]any, path string) {
+	resources, _ := container["resources"].(map[string]any)
+	for _, list := range resources {
+		quantities, _ := list.(map[string]any)
+		for name, value := range quantities {
+			if _, fraction := value.(float64); fraction {
+				quantities[name] = number(value)
+			}
+		}
+	}
+	env, _ := container["env"].([]any)
+	var kept []any
+	for _, one := range env {
+		variable, _ := one.(map[string]any)
+		if value := variable["value"]; value != nil {
+			variable["value"] = number(value)
+		}
+		if i := slices.IndexFunc(kept, called(number(variable["name"]))); i >= 0 {
+			c.note(path+".env", "%s is there twice: the last counts", variable["name"])
+			kept = slices.Delete(kept, i, i+1)
+		}
+		kept = append(kept, one)
+	}
+	if len(env) > 0 {
+		container["env"] = kept
 	}
 }
 

@@ -4,6 +4,7 @@
 package convert
 
 import (
+	"cmp"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,13 +23,13 @@ type workspace struct {
 
 // workspaces is the table of kinds that are no jobs. Each becomes a kind of the same name.
 var workspaces = []workspace{
-	{"Profile", []string{v1, "kubeflow.org/v1beta1"}, profileSpec},
+	{"Profile", []string{v1, "kubeflow.org/v1beta1", "kubeflow.org/v1alpha1"}, profileSpec},
 	{"Notebook", []string{v1, "kubeflow.org/v1beta1", "kubeflow.org/v1alpha1"}, notebookSpec},
 	{"PodDefault", []string{"kubeflow.org/v1alpha1"}, podDefaultSpec},
 }
 
-// workspaceOf converts an object of such a kind; false for any other.
-func workspaceOf(object map[string]any) (Result, bool, error) {
+// workspace converts an object of such a kind; false for any other.
+func (c Converter) workspace(object map[string]any) (Result, bool, error) {
 	version, _ := object["apiVersion"].(string)
 	i := slices.IndexFunc(workspaces, func(w workspace) bool {
 		return w.kind == object["kind"] && slices.Contains(w.apiVersions, version)
@@ -38,15 +39,15 @@ func workspaceOf(object map[string]any) (Result, bool, error) {
 	}
 	w := workspaces[i]
 	log := &log{target: w.kind}
-	c := &conversion{log: log, top: log.open("", runtime.DeepCopyJSON(object))}
-	c.top.drop("apiVersion", "kind", "status")
-	c.meta()
-	given := c.top.object("spec")
+	run := &conversion{log: log, top: log.open("", runtime.DeepCopyJSON(object)), beside: c.objects}
+	run.top.drop("apiVersion", "kind", "status")
+	run.meta()
+	given := run.top.object("spec")
 	if !given.given {
-		c.fail("spec", "Required value")
+		run.fail("spec", "Required value")
 	}
 	content := map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(), "kind": w.kind, "metadata": c.metadata, "spec": w.spec(c, given),
+		"apiVersion": v1alpha1.GroupVersion.String(), "kind": w.kind, "metadata": run.metadata, "spec": w.spec(run, given),
 	}
 	if log.fault != nil {
 		return Result{}, true, log.fault
@@ -96,9 +97,39 @@ func profileSpec(c *conversion, spec *fields) map[string]any {
 		made["identities"] = identities
 	}
 	name := c.name()
+	put(made, "members", c.members(name))
 	c.note("metadata.name", "namespace %s is taken over only when the old Profile no longer controls it (delete that with --cascade=orphan) and its annotation %s names the owner", name, names.Adopt)
 	c.note("spec", "contributors are RoleBindings of their own: list them in spec.members; pods must meet the Pod Security level baseline unless spec.namespace.podSecurity says otherwise")
 	return made
+}
+
+// contributor are the roles of Kubeflow's contributors.
+var contributor = map[string]v1alpha1.ProfileRole{"kubeflow-admin": v1alpha1.RoleAdmin, "kubeflow-edit": v1alpha1.RoleEditor, "kubeflow-view": v1alpha1.RoleViewer}
+
+// members are the contributors of a namespace by the RoleBindings that come too, but for the owner and the namespace's service accounts.
+func (c *conversion) members(namespace string) []any {
+	var list []any
+	for _, o := range c.beside {
+		meta, _ := o["metadata"].(map[string]any)
+		ref, _ := o["roleRef"].(map[string]any)
+		role, known := contributor[number(ref["name"])]
+		if o["kind"] != "RoleBinding" || meta["namespace"] != namespace || !known || meta["name"] == "namespaceAdmin" {
+			continue
+		}
+		for _, one := range items(o["subjects"]) {
+			subject, _ := one.(map[string]any)
+			if subject["kind"] == "ServiceAccount" && cmp.Or(subject["namespace"], any(namespace)) == namespace {
+				continue
+			}
+			member := map[string]any{"role": string(role)}
+			for _, key := range []string{"kind", "name", "namespace"} {
+				put(member, key, cmp.Or(subject[key], any("")))
+			}
+			c.note("spec", "the RoleBinding %s has become a member: delete it", meta["name"])
+			list = append(list, member)
+		}
+	}
+	return list
 }
 
 // plugin is the identity that a plug-in gives to default-editor.
@@ -130,7 +161,15 @@ func podDefaultSpec(c *conversion, spec *fields) map[string]any {
 	if spec.has("sidecars") {
 		c.note("spec.sidecars", "they become init containers that are restarted always, and end with the pod")
 	}
+	for key, value := range spec.left {
+		if content, ok := value.(map[string]any); key != "selector" && (ok && len(content) == 0 || value == "") {
+			spec.drop(key)
+		} else if list, ok := value.([]any); ok && len(list) == 0 {
+			spec.drop(key)
+		}
+	}
 	carry(spec, made, sameInPodDefault)
+	c.spell(made, "spec")
 	if made["selector"] == nil {
 		c.fail("spec.selector", "Required value")
 	}

@@ -28,6 +28,8 @@ type Document struct {
 	Line int
 	// Text is the document.
 	Text []byte
+	// Complete, where it is set, gives what it knows a kind; every other document must name its own.
+	Complete func(content any) any
 }
 
 // Problem is what is wrong with a manifest, and where.

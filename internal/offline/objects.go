@@ -67,6 +67,9 @@ func (d Document) content() (map[string]any, error) {
 	if err := kjson.Unmarshal(text, &value); err != nil {
 		return nil, err
 	}
+	if d.Complete != nil {
+		value = d.Complete(value)
+	}
 	content, ok := value.(map[string]any)
 	if !ok {
 		return nil, fmt.Errorf("expected an object with apiVersion and kind, found %s", describe(value))
@@ -145,6 +148,9 @@ func (d Document) malformed(err error) []Problem {
 		}
 		text = strings.TrimSpace(yamlLine.ReplaceAllString(text, ""))
 		if text != "" {
+			if bytes.Contains(d.Text, []byte("{{")) {
+				text += " (this is a template: render it first, such as by helm template)"
+			}
 			problems = append(problems, d.problem(line, text))
 		}
 	}

@@ -53,7 +53,8 @@ func (s Settings) ViewersMesh(namespace string, grants []Grant) *unstructured.Un
 	})
 }
 
-// rules let in who has one of the roles. A header counts only when it comes from a gateway: anybody can send one.
+// rules let in who has one of the roles. A header counts only when it comes from a gateway: anybody can send one. Without gateways there
+// are no such rules: a mesh takes a source without principals for anybody.
 func (s Settings) rules(grants []Grant, operations []any, roles ...v1alpha1.ProfileRole) []any {
 	var rules []any
 	add := func(source []any, when object) {
@@ -66,10 +67,11 @@ func (s Settings) rules(grants []Grant, operations []any, roles ...v1alpha1.Prof
 		}
 		rules = append(rules, rule)
 	}
-	if users := Having(grants, v1alpha1.User, roles...); len(users) > 0 {
+	gateways := len(s.Mesh.Gateways) > 0
+	if users := Having(grants, v1alpha1.User, roles...); gateways && len(users) > 0 {
 		add(from("principals", s.Mesh.Gateways), condition("request.headers["+s.Mesh.UserHeader+"]", titles(users, s.Mesh.UserPrefix)))
 	}
-	if groups := Having(grants, v1alpha1.UserGroup, roles...); len(groups) > 0 && s.Mesh.GroupsClaim != "" {
+	if groups := Having(grants, v1alpha1.UserGroup, roles...); gateways && len(groups) > 0 && s.Mesh.GroupsClaim != "" {
 		add(from("principals", s.Mesh.Gateways), condition("request.auth.claims["+s.Mesh.GroupsClaim+"]", titles(groups, "")))
 	}
 	if accounts := Having(grants, v1alpha1.ServiceAccount, roles...); len(accounts) > 0 {

@@ -67,7 +67,12 @@ func TestAViewerReachesNoPodByHimself(t *testing.T) {
 	if s.ViewersMesh("team", Grants(team(), noon)) != nil {
 		t.Error("a policy without rules denies, or allows, everybody")
 	}
-	for _, p := range []*unstructured.Unstructured{members, viewers} {
+	s.Mesh.Gateways = []string{}
+	closed := s.MembersMesh("team", grants)
+	if text := rulesOf(t, closed); strings.Contains(text, "ann") || strings.Contains(text, "null") {
+		t.Errorf("without a gateway anybody may say who he is: %s", text)
+	}
+	for _, p := range []*unstructured.Unstructured{members, viewers, closed} {
 		rules, _, err := unstructured.NestedSlice(p.Object, "spec", "rules")
 		if err != nil || len(rules) == 0 {
 			t.Fatal(err)

@@ -38,7 +38,13 @@ func Compare(t *testing.T, file string, got []byte) {
 // Cases plays every case of testdata, name.in.yaml, and compares what it comes to with name.want.yaml.
 func Cases[C any](t *testing.T, play func(*testing.T, *C) any) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/*.in.yaml")
+	CasesIn(t, "testdata", play)
+}
+
+// CasesIn plays the cases of a directory. What they come to is compared as YAML, or as it is where it is text.
+func CasesIn[C any](t *testing.T, dir string, play func(*testing.T, *C) any) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.in.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
@@ -52,11 +58,16 @@ func Cases[C any](t *testing.T, play func(*testing.T, *C) any) {
 			if err := yaml.UnmarshalStrict(text, &c); err != nil {
 				t.Fatal(err)
 			}
-			out, err := yaml.Marshal(play(t, &c))
+			want, got := strings.Replace(file, ".in.", ".want.", 1), play(t, &c)
+			if text, ok := got.(string); ok {
+				Compare(t, want, []byte(text))
+				return
+			}
+			out, err := yaml.Marshal(got)
 			if err != nil {
 				t.Fatal(err)
 			}
-			Compare(t, strings.Replace(file, ".in.", ".want.", 1), out)
+			Compare(t, want, out)
 		})
 	}
 }

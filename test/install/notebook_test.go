@@ -9,20 +9,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
-	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/controllers/notebook"
 	"github.com/millrace-ml/millrace/internal/engine"
-	"github.com/millrace-ml/millrace/internal/offline"
 )
 
 // TestNotebookStates asks kstatus and Argo CD what they make of a notebook. Its statuses come from the controller itself.
 func TestNotebookStates(t *testing.T) {
-	plain := map[string]any{"image": "jupyter:1"}
+	const plain = "{image: jupyter:1}"
 	pod := func(ready corev1.ConditionStatus, state corev1.ContainerState) *corev1.Pod {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "lab-0", UID: "uid"}}
 		p.Spec.NodeName, p.Spec.Containers = "node", []corev1.Container{{Name: "lab"}}
@@ -32,7 +27,7 @@ func TestNotebookStates(t *testing.T) {
 	}
 	typo := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "not found"}}
 	for name, c := range map[string]struct {
-		spec          map[string]any
+		spec          string
 		world         *notebook.World
 		refusal       *engine.Refusal
 		kstatus, argo string
@@ -41,9 +36,9 @@ func TestNotebookStates(t *testing.T) {
 		"without a pod yet":                {spec: plain, world: &notebook.World{}, kstatus: "InProgress", argo: "Progressing"},
 		"up":                               {spec: plain, world: &notebook.World{Set: &appsv1.StatefulSet{}, Pod: pod("True", corev1.ContainerState{})}, kstatus: "Current", argo: "Healthy"},
 		"with an image that cannot be had": {spec: plain, world: &notebook.World{Set: &appsv1.StatefulSet{}, Pod: pod("False", typo)}, kstatus: "InProgress", argo: "Progressing"},
-		"stopped":                          {spec: map[string]any{"image": "jupyter:1", "stopped": true}, world: &notebook.World{}, kstatus: "Current", argo: "Suspended"},
+		"stopped":                          {spec: "{image: jupyter:1, stopped: true}", world: &notebook.World{}, kstatus: "Current", argo: "Suspended"},
 		"of a schedule that makes no sense": {
-			spec:  map[string]any{"image": "jupyter:1", "culling": map[string]any{"schedules": []any{map[string]any{"stop": "0 25 * * *"}}}},
+			spec:  "{image: jupyter:1, culling: {schedules: [{stop: 0 25 * * *}]}}",
 			world: &notebook.World{}, kstatus: "Failed", argo: "Degraded",
 		},
 		"whose name is taken": {
@@ -52,7 +47,7 @@ func TestNotebookStates(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			nb := storedNotebook(t, c.spec)
+			nb := admitted(t, notebook.Name, c.spec, &v1alpha1.Notebook{})
 			if c.world != nil {
 				notebook.Report(nb, *c.world, now)
 				nb.Status.ObservedGeneration = nb.Generation
@@ -60,37 +55,7 @@ func TestNotebookStates(t *testing.T) {
 			if c.refusal != nil {
 				notebook.Refuse(nb, []engine.Refusal{*c.refusal})
 			}
-			content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(nb)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := status.Compute(&unstructured.Unstructured{Object: content})
-			if err != nil || got.Status.String() != c.kstatus {
-				t.Errorf("kstatus says %v (%v), want %s", got, err, c.kstatus)
-			}
-			if got, message := health(t, healthScriptOf(t, "Notebook"), content); got != c.argo || message == "" {
-				t.Errorf("Argo CD says %s (%s), want %s", got, message, c.argo)
-			}
+			reading{nb, c.kstatus, c.argo}.check(t, notebook.Name)
 		})
 	}
-}
-
-// storedNotebook is a notebook as the API server stores it.
-func storedNotebook(t *testing.T, spec map[string]any) *v1alpha1.Notebook {
-	t.Helper()
-	schemas, err := offline.Load(crd.FS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	given := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "lab"}, "spec": spec}}
-	given.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(notebook.Name))
-	o, refusal := schemas.Admit(t.Context(), given, "team")
-	if !refusal.Empty() {
-		t.Fatal(refusal)
-	}
-	nb := &v1alpha1.Notebook{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, nb); err != nil {
-		t.Fatal(err)
-	}
-	return nb
 }

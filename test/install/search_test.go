@@ -65,7 +65,7 @@ func admitted[T engine.Owner](t *testing.T, kind, spec string, into T) T {
 		t.Fatal(err)
 	}
 	given := &unstructured.Unstructured{}
-	text := fmt.Sprintf("apiVersion: millrace.dev/v1alpha1\nkind: %s\nmetadata: {name: digits, namespace: team, generation: 1}\nspec: %s", kind, spec)
+	text := fmt.Sprintf("apiVersion: millrace.dev/v1alpha1\nkind: %s\nmetadata: {name: digits, generation: 1}\nspec: %s", kind, spec)
 	if err := yaml.Unmarshal([]byte(text), &given.Object); err != nil {
 		t.Fatal(err)
 	}
