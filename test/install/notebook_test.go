@@ -94,3 +94,36 @@ func storedNotebook(t *testing.T, spec map[string]any) *v1alpha1.Notebook {
 	}
 	return nb
 }
+
+// TestRoutesSayNothingToAGatewayItself asks admission for what a gateway would take for more than the text it is.
+func TestRoutesSayNothingToAGatewayItself(t *testing.T) {
+	schemas, err := offline.Load(crd.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		rewrite, value string
+		admitted       bool
+	}{
+		{"/", "/notebook/team/lab/", true},
+		{"/a~b/%20;c=(d)", "a, ünïcode; b=c", true},
+		{"/", "%ENVIRONMENT(TOKEN)%", false},
+		{"/", "100%", false},
+		{"/", "a\r\nCookie: b", false},
+		{"/a\nb", "a", false},
+		{"/a?b", "a", false},
+		{"/a b", "a", false},
+		{`/a\1`, "a", false},
+		{"a", "a", false},
+	} {
+		given := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "lab"}, "spec": map[string]any{
+			"image": "a", "route": map[string]any{
+				"rewrite": c.rewrite, "requestHeaders": []any{map[string]any{"name": "X-Root", "value": c.value}},
+			},
+		}}}
+		given.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(notebook.Name))
+		if _, refusal := schemas.Admit(t.Context(), given, "team"); refusal.Empty() != c.admitted {
+			t.Errorf("rewrite %q and value %q: %v, want admitted: %v", c.rewrite, c.value, refusal, c.admitted)
+		}
+	}
+}
