@@ -91,8 +91,8 @@ func (p pilot) gateway(t *testing.T, kind v1alpha1.RouteKind) gateway {
 	return gateway{}
 }
 
-// door is what the sidecar of a pod asks of who comes to a port, which no Service need name, with HTTP or without. False is one that is walled up.
-func (p pilot) door(t *testing.T, name string, port uint32, tcp bool) (door, bool) {
+// door is what the sidecar of a pod asks of who comes to a port, which no Service need name, with HTTP or without.
+func (p pilot) door(t *testing.T, name string, port uint32, tcp bool) door {
 	t.Helper()
 	pod, known := p.pods[name]
 	if !known {
@@ -120,14 +120,14 @@ func (p pilot) door(t *testing.T, name string, port uint32, tcp bool) (door, boo
 		}
 	}
 	if len(doors) == 0 {
-		return nil, false
+		return nil
 	}
 	for _, d := range doors[1:] {
 		if diff := cmp.Diff(doors[0], d, protocmp.Transform()); diff != "" {
 			t.Fatalf("with and without TLS other rules apply:\n%s", diff)
 		}
 	}
-	return doors[0], true
+	return doors[0]
 }
 
 // guards are the rules of a chain of filters.
