@@ -75,6 +75,12 @@ test: ## Vet, and run every test that needs no cluster
 	for m in $(nested); do go test -C $$m ./...; done
 	go test -timeout 20m $$(go list ./... | grep -v -E '$(slow)')
 
+.PHONY: test-istio
+test-istio: ## Ask Istio itself what routes and policies mean to it: validation, analyzers, the real pilot (cold: 10 minutes)
+	@go -C test/istio mod tidy -diff
+	go vet -C test/istio ./...
+	go test -C test/istio ./...
+
 .PHONY: verify
 verify: generate manifests lint ## Check what CI checks: generated files, lint, architecture, modules, nothing uncommitted
 	@go test ./hack/arch
@@ -108,13 +114,14 @@ manifests: $(controller-gen) $(kustomize) ## Generate the CRDs, the manager's ro
 .PHONY: fmt
 fmt: $(golangci-lint) ## Format
 	@$(golangci-lint) fmt
-	for m in $(nested); do (cd $$m && $(golangci-lint) fmt); done
+	for m in $(nested) test/istio; do (cd $$m && $(golangci-lint) fmt); done
 
 .PHONY: lint
 lint: $(golangci-lint) ## Lint, the API with the Kubernetes API linter
 	@$(golangci-lint) fmt --diff
 	$(golangci-lint) run
 	for m in $(nested); do (cd $$m && $(golangci-lint) fmt --diff && $(golangci-lint) run); done
+	cd test/istio && $(golangci-lint) fmt --diff # running them would take all of Istio apart
 
 .PHONY: build
 build: ## Build bin/manager, bin/mill and bin/launcher

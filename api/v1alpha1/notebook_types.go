@@ -314,7 +314,7 @@ type NotebookRoute struct {
 	// code-server, it is /.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^/`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^/[-A-Za-z0-9._~!$&()*+,;=:@%/]*$')",message="spec.route.rewrite must be a path: it begins with / and has no query, space or backslash"
 	// +optional
 	Rewrite string `json:"rewrite,omitempty"`
 
@@ -336,9 +336,10 @@ type Header struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// value of the header.
+	// value of the header, as it is: without %, by which gateways would put in what they know.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[%[:cntrl:]]')",message="spec.route.requestHeaders[].value: a gateway takes % for a command, such as %ENVIRONMENT(TOKEN)%: remove it, and control characters"
 	// +required
 	Value string `json:"value,omitempty"`
 }

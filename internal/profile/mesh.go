@@ -28,23 +28,36 @@ type object = map[string]any
 // the namespace itself, the manager to see whether a notebook is at work, and others to ask for health and metrics. Viewers are not in
 // it: whoever reaches a notebook has a shell.
 func (s Settings) MembersMesh(namespace string, grants []Grant) *unstructured.Unstructured {
-	rules := s.rules(grants, nil, v1alpha1.RoleAdmin, v1alpha1.RoleEditor)
+	rules := s.rules(grants, limit{}, v1alpha1.RoleAdmin, v1alpha1.RoleEditor)
 	rules = append(
 		rules,
 		object{"from": from("namespaces", []string{namespace})},
 		object{"from": from("principals", []string{s.Mesh.Manager}), "to": to([]string{"GET"}, nil)},
 	)
 	if len(s.AllowFrom) > 0 {
+		// A gateway is in one of them, and who comes through it may be anybody.
+		source := object{"namespaces": list(s.AllowFrom)}
+		if len(s.Mesh.Gateways) > 0 {
+			source["notPrincipals"] = list(s.Mesh.Gateways)
+		}
 		rules = append(rules, object{
-			"from": from("namespaces", s.AllowFrom), "to": to([]string{"GET"}, []string{"/healthz", "/metrics", "/ready", "/wait-for-drain"}),
+			"from": []any{object{"source": source}}, "to": to([]string{"GET"}, []string{"/healthz", "/metrics", "/ready", "/wait-for-drain"}),
 		})
 	}
 	return policy(namespace, MembersPolicy, object{"action": "ALLOW", "rules": rules})
 }
 
+// limit narrows what somebody may do.
+type limit struct{ to, when []any }
+
+// looking changes nothing: it neither sends a body nor becomes a websocket, as shells are.
+func looking() limit {
+	return limit{to([]string{"GET", "HEAD"}, nil), []any{object{"key": "request.headers[upgrade]", "notValues": []any{"*"}}}}
+}
+
 // ViewersMesh lets viewers look at the pods that say that viewers may; nil where there are no viewers.
 func (s Settings) ViewersMesh(namespace string, grants []Grant) *unstructured.Unstructured {
-	rules := s.rules(grants, to([]string{"GET", "HEAD"}, nil), v1alpha1.RoleViewer)
+	rules := s.rules(grants, looking(), v1alpha1.RoleViewer)
 	if len(rules) == 0 {
 		return nil
 	}
@@ -55,15 +68,15 @@ func (s Settings) ViewersMesh(namespace string, grants []Grant) *unstructured.Un
 
 // rules let in who has one of the roles. A header counts only when it comes from a gateway: anybody can send one. Without gateways there
 // are no such rules: a mesh takes a source without principals for anybody.
-func (s Settings) rules(grants []Grant, operations []any, roles ...v1alpha1.ProfileRole) []any {
+func (s Settings) rules(grants []Grant, narrow limit, roles ...v1alpha1.ProfileRole) []any {
 	var rules []any
-	add := func(source []any, when object) {
+	add := func(source []any, when ...any) {
 		rule := object{"from": source}
-		if when != nil {
-			rule["when"] = []any{when}
+		if when = slices.Concat(when, narrow.when); len(when) > 0 {
+			rule["when"] = when
 		}
-		if operations != nil {
-			rule["to"] = operations
+		if narrow.to != nil {
+			rule["to"] = narrow.to
 		}
 		rules = append(rules, rule)
 	}
@@ -79,7 +92,7 @@ func (s Settings) rules(grants []Grant, operations []any, roles ...v1alpha1.Prof
 		for _, a := range accounts {
 			principals = append(principals, s.Mesh.TrustDomain+"/ns/"+a.Namespace+"/sa/"+a.Name)
 		}
-		add(from("principals", principals), nil)
+		add(from("principals", principals))
 	}
 	return rules
 }

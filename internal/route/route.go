@@ -112,7 +112,7 @@ func Choose(asked v1alpha1.RouteKind, to Route, s Settings, served []schema.Grou
 // pretence is a header that would make everybody somebody.
 func (s Settings) pretence(to Route) *Obstacle {
 	for _, h := range to.Headers {
-		if s.UserHeader != "" && strings.EqualFold(h.Name, s.UserHeader) {
+		if s.UserHeader != "" && (strings.EqualFold(h.Name, s.UserHeader) || strings.EqualFold(h.Name, "Authorization")) {
 			return &Obstacle{v1alpha1.ReasonRouteNotAccepted, fmt.Sprintf(
 				"spec.route.requestHeaders: %s says who somebody is, which is the gateway's to say: remove it.", h.Name,
 			)}
@@ -163,9 +163,13 @@ func (s Settings) URL(path string) string {
 }
 
 func virtualService(to Route, s Settings) map[string]any {
+	slashed := strings.TrimSuffix(cmp.Or(to.Rewrite, to.Path), "/") + "/" // what is matched is replaced as it stands, its last slash too
 	http := map[string]any{
-		"match":   []any{map[string]any{"uri": map[string]any{"prefix": to.Path}}},
-		"rewrite": map[string]any{"uri": cmp.Or(to.Rewrite, to.Path)},
+		"match": []any{
+			map[string]any{"uri": map[string]any{"prefix": to.Path}},
+			map[string]any{"uri": map[string]any{"exact": strings.TrimSuffix(to.Path, "/")}},
+		},
+		"rewrite": map[string]any{"uri": slashed},
 		"route": []any{map[string]any{"destination": map[string]any{
 			"host": to.Service + "." + to.Namespace + ".svc." + cmp.Or(s.ClusterDomain, "cluster.local"),
 			"port": map[string]any{"number": int64(to.Port)},

@@ -47,6 +47,7 @@ func TestTheKindOfARoute(t *testing.T) {
 		"an Ingress is not taken for it":       {to: headers("x-root"), settings: everything, served: []schema.GroupVersionKind{ingress}},
 		"headers are set":                      {to: headers("x-root"), settings: everything, served: Kinds(), want: v1alpha1.RouteIstio},
 		"nobody is made somebody":              {to: headers("x-root", "Kubeflow-UserID"), settings: everything, served: Kinds(), obstacle: v1alpha1.ReasonRouteNotAccepted},
+		"nor by a token of somebody's":         {to: headers("authorization"), settings: everything, served: Kinds(), obstacle: v1alpha1.ReasonRouteNotAccepted},
 		"nor where there is only one kind":     {to: headers("kubeflow-userid"), asked: v1alpha1.RouteGateway, settings: everything, served: Kinds(), obstacle: v1alpha1.ReasonRouteNotAccepted},
 		"a header of a mesh that is not there": {to: headers("kubeflow-userid"), settings: Settings{Gateway: "a/b"}, served: Kinds(), want: v1alpha1.RouteGateway},
 	} {
@@ -73,7 +74,7 @@ var made = map[v1alpha1.RouteKind]string{
 hosts: [ml.example.com]
 gateways: [kubeflow/gateway]
 http:
-- match: [{uri: {prefix: /notebook/team/lab/}}]
+- match: [{uri: {prefix: /notebook/team/lab/}}, {uri: {exact: /notebook/team/lab}}]
   rewrite: {uri: /}
   headers: {request: {set: {x-root: /notebook/team/lab/}}}
   route: [{destination: {host: lab.team.svc.cluster.local, port: {number: 80}}}]

@@ -9,10 +9,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/controllers/notebook"
 	"github.com/millrace-ml/millrace/internal/engine"
+	"github.com/millrace-ml/millrace/internal/offline"
 )
 
 // TestNotebookStates asks kstatus and Argo CD what they make of a notebook. Its statuses come from the controller itself.
@@ -57,5 +60,38 @@ func TestNotebookStates(t *testing.T) {
 			}
 			reading{nb, c.kstatus, c.argo}.check(t, notebook.Name)
 		})
+	}
+}
+
+// TestRoutesSayNothingToAGatewayItself asks admission for what a gateway would take for more than the text it is.
+func TestRoutesSayNothingToAGatewayItself(t *testing.T) {
+	schemas, err := offline.Load(crd.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		rewrite, value string
+		admitted       bool
+	}{
+		{"/", "/notebook/team/lab/", true},
+		{"/a~b/%20;c=(d)", "a, ünïcode; b=c", true},
+		{"/", "%ENVIRONMENT(TOKEN)%", false},
+		{"/", "100%", false},
+		{"/", "a\r\nCookie: b", false},
+		{"/a\nb", "a", false},
+		{"/a?b", "a", false},
+		{"/a b", "a", false},
+		{`/a\1`, "a", false},
+		{"a", "a", false},
+	} {
+		given := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "lab"}, "spec": map[string]any{
+			"image": "a", "route": map[string]any{
+				"rewrite": c.rewrite, "requestHeaders": []any{map[string]any{"name": "X-Root", "value": c.value}},
+			},
+		}}}
+		given.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(notebook.Name))
+		if _, refusal := schemas.Admit(t.Context(), given, "team"); refusal.Empty() != c.admitted {
+			t.Errorf("rewrite %q and value %q: %v, want admitted: %v", c.rewrite, c.value, refusal, c.admitted)
+		}
 	}
 }
