@@ -11,7 +11,7 @@ type Culling struct {
 	// +optional
 	IdleMinutes *int32 `json:"idleMinutes,omitempty"`
 
-	// connections says whether an open connection to a kernel, such as that of a browser's tab, keeps the server up.
+	// connections says whether an open connection to a kernel, such as that of a browser's tab, and an open terminal keep the server up.
 	// +kubebuilder:default=Count
 	// +optional
 	Connections Connections `json:"connections,omitempty"`
