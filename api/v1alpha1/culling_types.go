@@ -11,8 +11,8 @@ type Culling struct {
 	// +optional
 	IdleMinutes *int32 `json:"idleMinutes,omitempty"`
 
-	// connections says whether an open connection to a kernel, such as that of a browser's tab, keeps the server up: Count, where nobody says
-	// otherwise, or Ignore.
+	// connections says whether an open connection to a kernel, such as that of a browser's tab, and an open terminal keep the server up: Count,
+	// where nobody says otherwise, or Ignore.
 	// +optional
 	Connections Connections `json:"connections,omitempty"`
 

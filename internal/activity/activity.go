@@ -21,7 +21,7 @@ import (
 type Answer struct {
 	// Busy is true while something runs in it.
 	Busy bool
-	// Connections is how many clients are connected.
+	// Connections is how many clients are connected, and terminals open.
 	Connections int
 	// Last is when it was last used; zero where it does not tell.
 	Last time.Time

@@ -72,8 +72,8 @@ func TestAnswers(t *testing.T) {
 		"a kernel in a state of its own": {v1alpha1.Jupyter, map[string]string{"api/kernels": `[{"execution_state":"debugging","last_activity":"` + early + `"}]`}, Answer{Busy: true, Last: at(early)}},
 		"a terminal beside an idle kernel": {v1alpha1.Jupyter, map[string]string{
 			"api/kernels": idleKernel, "api/terminals": `[{"name":"1","last_activity":"` + late + `"}]`, "api/status": used,
-		}, Answer{Last: at(late)}},
-		"a terminal that does not tell": {v1alpha1.Jupyter, map[string]string{"api/kernels": "[]", "api/terminals": `[{"name":"1"}]`}, Answer{Busy: true}},
+		}, Answer{Connections: 1, Last: at(late)}},
+		"a terminal that does not tell": {v1alpha1.Jupyter, map[string]string{"api/kernels": "[]", "api/terminals": `[{"name":"1"}]`}, Answer{Busy: true, Connections: 1}},
 		"a websocket to an idle kernel": {v1alpha1.Jupyter, map[string]string{
 			"api/kernels": `[{"execution_state":"idle","connections":2,"last_activity":"` + early + `"}]`,
 		}, Answer{Connections: 2, Last: at(early)}},

@@ -66,7 +66,8 @@ func kernels(ask get) (Answer, error) {
 	return answer, nil
 }
 
-// terminals tell when something was typed or printed. One that does not tell, as those of old versions, is taken for work.
+// terminals tell when something was typed or shown, but not whether their programs go on when nobody looks: an open one is a connection. One
+// that tells nothing, as those of old versions, is taken for work.
 func terminals(ask get) (Answer, error) {
 	var all []struct {
 		Last time.Time `json:"last_activity"`
@@ -76,7 +77,7 @@ func terminals(ask get) (Answer, error) {
 	}
 	var answer Answer
 	for _, t := range all {
-		answer = answer.with(Answer{Busy: t.Last.IsZero(), Last: t.Last})
+		answer = answer.with(Answer{Busy: t.Last.IsZero(), Connections: 1, Last: t.Last})
 	}
 	return answer, nil
 }

@@ -115,6 +115,32 @@ func uids(ctx context.Context, job *v1alpha1.TrainingJob) func() map[string]type
 	}
 }
 
+// life is which pod one is, and how often its containers were started again.
+type life struct {
+	uid      types.UID
+	restarts int32
+}
+
+func lives(p corev1.Pod) life {
+	l := life{uid: p.UID}
+	for _, c := range p.Status.ContainerStatuses {
+		l.restarts += c.RestartCount
+	}
+	return l
+}
+
+// livesIn are those of the pods of a namespace.
+func livesIn(ctx context.Context, namespace string) map[string]life {
+	GinkgoHelper()
+	var list corev1.PodList
+	Expect(cluster.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+	found := map[string]life{}
+	for _, p := range list.Items {
+		found[p.Name] = lives(p)
+	}
+	return found
+}
+
 // kill removes a pod without grace, as a node that fails does.
 func kill(ctx context.Context, namespace, name string) {
 	GinkgoHelper()
