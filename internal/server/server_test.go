@@ -251,6 +251,8 @@ func TestWhatIsTaken(t *testing.T) {
 		"text":                 {"digits-1", "text/plain; charset=utf-8", "loss=1 x=2", 200, "1", []observe.Sample{{Metric: "loss", Value: 1, At: now, Step: -1}}},
 		"of a launcher":        {"digits-1", observe.MediaType, string(packed), 200, "1", []observe.Sample{{Metric: "loss", Value: 1, At: time.Unix(5, 6).UTC(), Seq: 7, Step: 8}}},
 		"nothing":              {"digits-1", "application/json", "{}", 400, "no metrics", nil},
+		"a line that is cut":   {"digits-1", "application/json", "{\"loss\": 1}\n{\"loss\": 2", 400, "is none", nil},
+		"several lines":        {"digits-1", "application/json", "{\n\"loss\": 1\n}", 400, "each line must be a JSON object", nil},
 		"a word":               {"digits-1", "application/json", `{"loss": "low"}`, 400, `loss: \"low\" is not a number`, nil},
 		"XML":                  {"digits-1", "application/xml", "<x/>", 415, "send application/json", nil},
 		"too long":             {"digits-1", "application/json", strings.Repeat(" ", MaxBody+1), 413, "at most 1048576 bytes", nil},
