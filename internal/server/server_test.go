@@ -297,22 +297,25 @@ func TestWhatIsTaken(t *testing.T) {
 			t.Errorf("a second later: %d %s", status, text)
 		}
 	})
-	t.Run("a trial that is not there, and one that is over", func(t *testing.T) {
-		other := w.pod(t, w.namespace, "other", "other", names.Audience)
-		push := func(want int) {
-			if status, text := w.do(request{w.namespace, "other", other, "", `{"loss": 1}`}); status != want {
-				t.Errorf("%d %s, want %d", status, text, want)
-			}
+}
+
+// Nothing is taken for a trial that is not there, or is over.
+func TestWhichTrialsTake(t *testing.T) {
+	w := newWorld(t)
+	other := w.pod(t, w.namespace, "other", "other", names.Audience)
+	push := func(want int) {
+		if status, text := w.do(request{w.namespace, "other", other, "", `{"loss": 1}`}); status != want {
+			t.Errorf("%d %s, want %d", status, text, want)
 		}
-		push(404)
-		made := w.trial(t, "other")
-		push(200)
-		condition.Set(made, v1alpha1.ConditionSucceeded, metav1.ConditionTrue, v1alpha1.ReasonJobSucceeded, "It succeeded.")
-		if err := w.admin.Status().Update(t.Context(), made); err != nil {
-			t.Fatal(err)
-		}
-		push(404)
-	})
+	}
+	push(404)
+	made := w.trial(t, "other")
+	push(200)
+	condition.Set(made, v1alpha1.ConditionSucceeded, metav1.ConditionTrue, v1alpha1.ReasonJobSucceeded, "It succeeded.")
+	if err := w.admin.Status().Update(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	push(404)
 }
 
 // A pod that is being stopped outlives its trial, and there may be one of the same name again.

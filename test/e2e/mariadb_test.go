@@ -84,7 +84,7 @@ func kept(ctx context.Context, namespace string) map[string]string {
 		"SELECT s.trial, COUNT(*) FROM millrace_samples v JOIN millrace_series s ON v.series = s.id WHERE s.namespace = '"+namespace+
 			"' AND s.metric = 'loss' GROUP BY s.trial")
 	rows := map[string]string{}
-	for _, line := range strings.Split(strings.TrimSpace(said.out), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(said.out), "\n") {
 		if trial, count, ok := strings.Cut(line, "\t"); ok {
 			rows[trial] = count
 		}
