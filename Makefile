@@ -172,7 +172,7 @@ e2e: DRA = $(if $(local),2)
 e2e: GATES = $(if $(local),none)
 e2e: deploy ## Run the end-to-end tests on the cluster: real kubelet, real PyTorch, real MPI, simulated GPUs
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/ ./hack/images/peers
-	for image in pytorch-digits mpi peers notebook; do
+	for image in pytorch-digits mpi peers notebook mariadb; do
 	  $(cluster) load "$$image" >/dev/null
 	done
 	$(access)

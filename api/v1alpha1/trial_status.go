@@ -151,5 +151,5 @@ type ResourceRequest struct {
 
 	// quantity is how much of it.
 	// +required
-	Quantity resource.Quantity `json:"quantity,omitzero"`
+	Quantity *resource.Quantity `json:"quantity,omitempty"`
 }

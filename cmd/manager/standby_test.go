@@ -223,8 +223,17 @@ func search(namespace string) *v1alpha1.Experiment {
 	return e
 }
 
-// What a standby is pushed the leader sees while the trial runs, and the next leader when the first was killed in between.
-func TestAStandbyTakesPushes(t *testing.T) {
+// holder is who leads; empty while nobody does.
+func (p *pair) holder() string {
+	held := &coordinationv1.Lease{}
+	if p.admin.Get(p.Context(), client.ObjectKey{Namespace: "default", Name: lease}, held) != nil || held.Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *held.Spec.HolderIdentity
+}
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
 	server := envtest.Start(t)
 	scheme, err := controllers.Scheme()
 	if err != nil {
@@ -236,55 +245,63 @@ func TestAStandbyTakesPushes(t *testing.T) {
 	}
 	p.config = "{leaderElection: {namespace: default, leaseDuration: 3s, renewDeadline: 2s, retryPeriod: 500ms}, metrics: {bindAddress: \"\"}, " +
 		"health: {bindAddress: \"\"}, server: {bindAddress: \"127.0.0.1:PORT\", namespace: default}, store: {dsn: \"" + database.Serve(t, "MariaDB") + "\"}}"
-	holder := func() string {
-		held := &coordinationv1.Lease{}
-		if p.admin.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: lease}, held) != nil || held.Spec.HolderIdentity == nil {
-			return ""
-		}
-		return *held.Spec.HolderIdentity
-	}
-	one := p.start("one")
-	p.eventually("a leader", func() bool { return holder() != "" })
-	first := holder()
-	two := p.start("two")
+	return p
+}
 
-	goal := search(p.namespace)
-	if err := p.admin.Create(t.Context(), goal); err != nil {
-		t.Fatal(err)
+// What a standby is pushed the leader sees while the trial runs, and the next leader when the first was killed in between.
+func TestAStandbyTakesPushes(t *testing.T) {
+	p := newPair(t)
+	one := p.start("one")
+	p.eventually("a leader", func() bool { return p.holder() != "" })
+	first := p.holder()
+	two := p.start("two")
+	p.reachesGoal(two)
+	if p.holder() != first {
+		t.Fatal("the leader has changed")
 	}
-	token := p.run("goal-1")
-	p.must(two, "goal-1", token, 0.995)
+	p.losesNothing(one, two)
+	if p.holder() == first {
+		t.Error("the killed manager leads")
+	}
+}
+
+// reachesGoal pushes a value to the standby that ends the search of the leader.
+func (p *pair) reachesGoal(standby manager) {
+	p.Helper()
+	goal := search(p.namespace)
+	if err := p.admin.Create(p.Context(), goal); err != nil {
+		p.Fatal(err)
+	}
+	p.must(standby, "goal-1", p.run("goal-1"), 0.995)
 	p.eventually("the leader to see that the goal is reached", func() bool {
 		return p.get("goal", goal) && condition.Get(goal, v1alpha1.ConditionSucceeded).Reason == v1alpha1.ReasonGoalReached
 	})
-	if holder() != first {
-		t.Fatal("the leader has changed")
-	}
+}
 
+// losesNothing kills the leader while a trial pushes to both.
+func (p *pair) losesNothing(leader, standby manager) {
+	p.Helper()
 	alone := &v1alpha1.Trial{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: "alone"}}
 	e := search(p.namespace).Spec
 	alone.Spec.Objectives, alone.Spec.Template, alone.Spec.MetricsCollector = e.Objectives, e.TrialTemplate, e.MetricsCollector
 	alone.Spec.Assignments = []v1alpha1.Assignment{{Name: "width", Value: new("7")}}
-	if err := p.admin.Create(t.Context(), alone); err != nil {
-		t.Fatal(err)
+	if err := p.admin.Create(p.Context(), alone); err != nil {
+		p.Fatal(err)
 	}
-	token = p.run("alone")
-	p.must(two, "alone", token, 0.5)
-	p.must(one, "alone", token, 0.25)
-	if err := one.Process.Kill(); err != nil {
-		t.Fatal(err)
+	token := p.run("alone")
+	p.must(standby, "alone", token, 0.5)
+	p.must(leader, "alone", token, 0.25)
+	if err := leader.Process.Kill(); err != nil {
+		p.Fatal(err)
 	}
 	for _, value := range []float64{0.75, 0.625} {
-		if status, said := p.push(two, "alone", token, value); status != http.StatusOK {
-			t.Errorf("without a leader: %d %s", status, said)
+		if status, said := p.push(standby, "alone", token, value); status != http.StatusOK {
+			p.Errorf("without a leader: %d %s", status, said)
 		}
 	}
 	p.finish("alone")
 	p.eventually("the next leader to tell what was measured", func() bool { return p.get("alone", alone) && len(alone.Status.Metrics) > 0 })
 	if got := alone.Status.Metrics[0]; got.Min != "0.25" || got.Max != "0.75" || got.Latest != "0.625" || len(alone.Status.Curve) != 4 {
-		t.Errorf("measured %+v, a curve of %d", got, len(alone.Status.Curve))
-	}
-	if holder() == first {
-		t.Error("the killed manager leads")
+		p.Errorf("measured %+v, a curve of %d", got, len(alone.Status.Curve))
 	}
 }

@@ -243,7 +243,7 @@ func TestTheBudgetIsUsedUp(t *testing.T) {
 		t.Helper()
 		l.run(name)
 		l.find(name).Status.Requests = []v1alpha1.ResourceRequest{
-			{Resource: "memory", Quantity: resource.MustParse("2Gi")}, {Resource: "nvidia.com/gpu", Quantity: resource.MustParse(gpus)},
+			{Resource: "memory", Quantity: new(resource.MustParse("2Gi"))}, {Resource: "nvidia.com/gpu", Quantity: new(resource.MustParse(gpus))},
 		}
 	}
 	usedOf := func(want ...string) {

@@ -80,6 +80,20 @@ func (l *life) step(d *dice) {
 	l.check(before, there, len(plan.Delete))
 }
 
+// checkBudget holds a pass to what must always be so of a budget.
+func (l *life) checkBudget(before *v1alpha1.Experiment) {
+	l.t.Helper()
+	over := condition.Decided(before, v1alpha1.ConditionSucceeded) && condition.Get(before, v1alpha1.ConditionSucceeded).Reason == v1alpha1.ReasonBudgetUsedUp
+	if over && !condition.Decided(l.e, v1alpha1.ConditionSucceeded) {
+		l.t.Fatalf("the budget was used up, and is not any more: %v, then %v", before.Status.Used, l.e.Status.Used)
+	}
+	for _, u := range before.Status.Used {
+		if hoursOf(l.e.Status.Used, u.Resource) < hoursOf(before.Status.Used, u.Resource) {
+			l.t.Fatalf("what was used falls: %v, then %v", before.Status.Used, l.e.Status.Used)
+		}
+	}
+}
+
 // check holds a pass to what must always be so.
 func (l *life) check(before *v1alpha1.Experiment, there, deleted int) {
 	l.t.Helper()
@@ -92,15 +106,7 @@ func (l *life) check(before *v1alpha1.Experiment, there, deleted int) {
 	if deleted > 0 {
 		l.t.Fatalf("%d trials are deleted", deleted)
 	}
-	over := condition.Decided(before, v1alpha1.ConditionSucceeded) && condition.Get(before, v1alpha1.ConditionSucceeded).Reason == v1alpha1.ReasonBudgetUsedUp
-	if over && !condition.Decided(l.e, v1alpha1.ConditionSucceeded) {
-		l.t.Fatalf("the budget was used up, and is not any more: %v, then %v", before.Status.Used, l.e.Status.Used)
-	}
-	for _, u := range before.Status.Used {
-		if hoursOf(l.e.Status.Used, u.Resource) < hoursOf(before.Status.Used, u.Resource) {
-			l.t.Fatalf("what was used falls: %v, then %v", before.Status.Used, l.e.Status.Used)
-		}
-	}
+	l.checkBudget(before)
 	taken := map[string]bool{}
 	for i := range l.w.Trials {
 		for _, key := range []string{l.w.Trials[i].Name, fmt.Sprint("proposal ", l.w.Trials[i].Spec.Proposal)} {

@@ -64,17 +64,17 @@ const mostRequests = 16
 func most(written []v1alpha1.ResourceRequest, now corev1.ResourceList) []v1alpha1.ResourceRequest {
 	highest := maps.Clone(now)
 	for _, w := range written {
-		if q := highest[corev1.ResourceName(w.Resource)]; w.Quantity.Cmp(q) > 0 {
+		if q := highest[corev1.ResourceName(w.Resource)]; w.Quantity != nil && w.Quantity.Cmp(q) > 0 {
 			if highest == nil {
 				highest = corev1.ResourceList{}
 			}
-			highest[corev1.ResourceName(w.Resource)] = w.Quantity
+			highest[corev1.ResourceName(w.Resource)] = *w.Quantity
 		}
 	}
 	var all []v1alpha1.ResourceRequest
 	for _, name := range slices.Sorted(maps.Keys(highest)) {
 		if q := highest[name]; len(all) < mostRequests && !q.IsZero() {
-			all = append(all, v1alpha1.ResourceRequest{Resource: string(name), Quantity: q})
+			all = append(all, v1alpha1.ResourceRequest{Resource: string(name), Quantity: &q})
 		}
 	}
 	return all

@@ -112,9 +112,16 @@ func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 
 func (c *cluster) stream(w http.ResponseWriter, r *http.Request, pod string, since time.Time) {
 	q := r.URL.Query()
+	c.mu.Lock()
+	first := c.logs[pod]
+	c.mu.Unlock()
 	for sent := 0; ; {
 		c.mu.Lock()
 		l, changed := c.logs[pod], c.changed
+		if l != first {
+			c.mu.Unlock()
+			return // the container was restarted
+		}
 		if l == nil {
 			c.mu.Unlock()
 			w.Header().Set("Content-Type", "application/json")

@@ -210,6 +210,47 @@ func TestTheLogOfAContainerThatWasRestarted(t *testing.T) {
 	}
 }
 
+// A stream breaks off, and the container is restarted before it is opened again.
+func TestTheLogOfAContainerThatIsRestartedMeanwhile(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	c.say("digits-1", 0, "loss=3")
+	collector, _ := run(t, s, c, quick())
+	collector.Want(digits, follow)
+	eventually(t, "the first value", count(collector, 1))
+	c.change(func(logs map[string]*podLog) {
+		logs["digits-1"] = &podLog{
+			previous: []logLine{{noon, "loss=3"}, {noon.Add(time.Second), "loss=2"}}, lines: []logLine{{noon.Add(3 * time.Second), "loss=1"}},
+		}
+	})
+	eventually(t, "the value of the next container", count(collector, 2))
+	target := follow
+	target.Restarts = 1
+	collector.Want(digits, target)
+	end(c, collector, target)
+	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
+	if diff := cmp.Diff([]float64{3, 2, 1}, stored(t, s)); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+}
+
+// The runtime gives lines of standard output and error their times before it writes them one after the other.
+func TestLinesOutOfOrder(t *testing.T) {
+	c, s := newCluster(t), database(t)
+	for _, line := range []struct {
+		after time.Duration
+		text  string
+	}{{2, "progress"}, {1, "loss=5"}, {time.Second, "progress"}, {time.Second - 1, "loss=4"}, {time.Second + 1, "CUT loss=3"}} {
+		c.say("digits-1", line.after, "%s", line.text)
+	}
+	collector, _ := run(t, s, c, quick())
+	collector.Want(digits, follow)
+	end(c, collector, follow)
+	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
+	if diff := cmp.Diff([]float64{5, 4, 3}, stored(t, s)); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+}
+
 func TestAPodThatIsGone(t *testing.T) {
 	c, s := newCluster(t), database(t)
 	target := follow

@@ -23,12 +23,17 @@ import (
 type tail struct {
 	series store.Series
 	parser observe.Parser
-	// from is the time up to which the log was kept. What is of that very time is read again: it may have been kept in part.
+	// from is the time up to which the log was read. What is of about that time is read again: it may have been kept in part, and lines are
+	// written a little out of the order of their times.
 	from time.Time
 	// marked is how far the sink was told that the log was read.
 	marked time.Time
 	number observe.Sequencer
 }
+
+// disorder is how far lines may be out of the order of their times: a container's two streams are given their times before one waits for
+// the other.
+const disorder = time.Second
 
 // follow reads a log until its container has ended and it was read once more to its end: a stream may end because the API server
 // restarts, and only a log that cannot grow any more can have been read to its end.
@@ -47,13 +52,17 @@ func (c *Collector) follow(ctx context.Context, w *worker) bool {
 	}) {
 		return false
 	}
-	if target.Restarts > 0 {
-		// The container was restarted while nobody looked. Its earlier log is there until it is restarted again; without it we go on.
-		_ = c.read(ctx, target, &corev1.PodLogOptions{Previous: true}, t)
-	}
+	restarts, opened := int32(0), t.from
 	for wait := c.opts.Again; ; wait = min(2*wait, longest) {
 		target = w.target()
+		if target.Restarts > restarts {
+			// The container was restarted while nobody looked, or before a stream that broke off was opened again. Its earlier log is there until
+			// it is restarted once more; without it we go on.
+			restarts, t.from = target.Restarts, opened
+			_ = c.read(ctx, target, &corev1.PodLogOptions{Previous: true}, t)
+		}
 		before := t.marked
+		opened = t.from
 		err := c.read(ctx, target, &corev1.PodLogOptions{Follow: !target.Ended}, t)
 		switch {
 		case ctx.Err() != nil:
@@ -85,7 +94,7 @@ func (c *Collector) read(ctx context.Context, target Target, opts *corev1.PodLog
 	opts.Container, opts.Timestamps = target.Container, true
 	if !t.from.IsZero() {
 		// The API has whole seconds here, rounded down.
-		opts.SinceTime = &metav1.Time{Time: t.from.Truncate(time.Second)}
+		opts.SinceTime = &metav1.Time{Time: t.from.Add(-disorder).Truncate(time.Second)}
 	}
 	stream, err := c.logs.Pods(target.Trial.Namespace).GetLogs(target.Pod, opts).Stream(ctx)
 	if err != nil {
@@ -137,10 +146,12 @@ func next(from *bufio.Reader, most int) ([]byte, bool, error) {
 func (c *Collector) line(ctx context.Context, t *tail, line []byte) bool {
 	stamp, text, _ := bytes.Cut(line, []byte(" "))
 	at, err := time.Parse(time.RFC3339Nano, string(stamp))
-	if err != nil || at.Before(t.from) {
+	if err != nil {
 		return true
 	}
-	t.from = at
+	if at.After(t.from) {
+		t.from = at
+	}
 	samples, faults := t.parser.Line(text, at)
 	for _, f := range faults {
 		c.fault(t.series.Trial, string(f))
@@ -153,6 +164,6 @@ func (c *Collector) line(ctx context.Context, t *tail, line []byte) bool {
 	if len(samples) == 0 && at.Sub(t.marked) < markEvery {
 		return true
 	}
-	t.marked = at
-	return c.sink.put(ctx, item{series: t.series, samples: samples, read: at})
+	t.marked = t.from
+	return c.sink.put(ctx, item{series: t.series, samples: samples, read: t.from})
 }

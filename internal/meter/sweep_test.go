@@ -78,9 +78,11 @@ func kept(t *testing.T, s *store.Store, of ...store.Trial) []string {
 func TestOnlyTrialsThatAreGoneAreSwept(t *testing.T) {
 	trials := []store.Trial{
 		{Namespace: "team", Name: "here", UID: "here"},
-		{Namespace: "team", Name: "young", UID: "young"},                                                       // the cache is late
-		{Namespace: "team", Name: "again", UID: "again-1"}, {Namespace: "team", Name: "again", UID: "again-2"}, // deleted and made anew
-		{Namespace: "team", Name: "late", UID: "late-1"}, {Namespace: "team", Name: "late", UID: "late-2"}, // the cache has the old one still
+		{Namespace: "team", Name: "young", UID: "young"}, // the cache is late
+		{Namespace: "team", Name: "again", UID: "again-1"},
+		{Namespace: "team", Name: "again", UID: "again-2"}, // deleted and made anew
+		{Namespace: "team", Name: "late", UID: "late-1"},
+		{Namespace: "team", Name: "late", UID: "late-2"}, // the cache has the old one still
 		{Namespace: "team", Name: "gone", UID: "gone"},
 		{Namespace: "other", Name: "gone", UID: "elsewhere"}, // of another manager
 	}

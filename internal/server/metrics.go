@@ -162,6 +162,9 @@ func lines(body []byte, now time.Time, format observe.Format, metrics []string) 
 		if len(faults) > 0 {
 			return nil, errors.New(string(faults[0]))
 		}
+		if line = bytes.TrimSpace(line); format == observe.FormatJSON && len(samples) == 0 && len(line) > 0 && (line[0] != '{' || !json.Valid(line)) {
+			return nil, fmt.Errorf("each line must be a JSON object, and %q is none", line[:min(len(line), 64)])
+		}
 		all = append(all, samples...)
 		if len(all) > MaxSamples {
 			break

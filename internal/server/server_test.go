@@ -251,6 +251,8 @@ func TestWhatIsTaken(t *testing.T) {
 		"text":                 {"digits-1", "text/plain; charset=utf-8", "loss=1 x=2", 200, "1", []observe.Sample{{Metric: "loss", Value: 1, At: now, Step: -1}}},
 		"of a launcher":        {"digits-1", observe.MediaType, string(packed), 200, "1", []observe.Sample{{Metric: "loss", Value: 1, At: time.Unix(5, 6).UTC(), Seq: 7, Step: 8}}},
 		"nothing":              {"digits-1", "application/json", "{}", 400, "no metrics", nil},
+		"a line that is cut":   {"digits-1", "application/json", "{\"loss\": 1}\n{\"loss\": 2", 400, "is none", nil},
+		"several lines":        {"digits-1", "application/json", "{\n\"loss\": 1\n}", 400, "each line must be a JSON object", nil},
 		"a word":               {"digits-1", "application/json", `{"loss": "low"}`, 400, `loss: \"low\" is not a number`, nil},
 		"XML":                  {"digits-1", "application/xml", "<x/>", 415, "send application/json", nil},
 		"too long":             {"digits-1", "application/json", strings.Repeat(" ", MaxBody+1), 413, "at most 1048576 bytes", nil},
@@ -295,22 +297,25 @@ func TestWhatIsTaken(t *testing.T) {
 			t.Errorf("a second later: %d %s", status, text)
 		}
 	})
-	t.Run("a trial that is not there, and one that is over", func(t *testing.T) {
-		other := w.pod(t, w.namespace, "other", "other", names.Audience)
-		push := func(want int) {
-			if status, text := w.do(request{w.namespace, "other", other, "", `{"loss": 1}`}); status != want {
-				t.Errorf("%d %s, want %d", status, text, want)
-			}
+}
+
+// Nothing is taken for a trial that is not there, or is over.
+func TestWhichTrialsTake(t *testing.T) {
+	w := newWorld(t)
+	other := w.pod(t, w.namespace, "other", "other", names.Audience)
+	push := func(want int) {
+		if status, text := w.do(request{w.namespace, "other", other, "", `{"loss": 1}`}); status != want {
+			t.Errorf("%d %s, want %d", status, text, want)
 		}
-		push(404)
-		made := w.trial(t, "other")
-		push(200)
-		condition.Set(made, v1alpha1.ConditionSucceeded, metav1.ConditionTrue, v1alpha1.ReasonJobSucceeded, "It succeeded.")
-		if err := w.admin.Status().Update(t.Context(), made); err != nil {
-			t.Fatal(err)
-		}
-		push(404)
-	})
+	}
+	push(404)
+	made := w.trial(t, "other")
+	push(200)
+	condition.Set(made, v1alpha1.ConditionSucceeded, metav1.ConditionTrue, v1alpha1.ReasonJobSucceeded, "It succeeded.")
+	if err := w.admin.Status().Update(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	push(404)
 }
 
 // A pod that is being stopped outlives its trial, and there may be one of the same name again.

@@ -12,7 +12,9 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/millrace-ml/millrace/internal/observe"
 )
@@ -50,12 +52,12 @@ func (s *Store) AppendAll(ctx context.Context, batches []Batch) error {
 const maxSource = 256
 
 func valid(b Batch) error {
-	if b.Series.Trial.UID == "" || len(b.Series.Source) > maxSource {
-		return fmt.Errorf("%w: a trial needs a UID, and a source a name of at most %d bytes", ErrInvalid, maxSource)
+	if b.Series.Trial.UID == "" || len(b.Series.Source) > maxSource || !writable(b.Series.Source) {
+		return fmt.Errorf("%w: a trial needs a UID, and a source a name of at most %d bytes of UTF-8", ErrInvalid, maxSource)
 	}
 	for _, sample := range b.Samples {
-		if sample.Metric == "" || len(sample.Metric) > observe.MaxName {
-			return fmt.Errorf("%w: the name of a metric has 1 to %d bytes", ErrInvalid, observe.MaxName)
+		if sample.Metric == "" || len(sample.Metric) > observe.MaxName || !writable(sample.Metric) {
+			return fmt.Errorf("%w: the name of a metric has 1 to %d bytes of UTF-8", ErrInvalid, observe.MaxName)
 		}
 		if !representable(sample.At) {
 			return fmt.Errorf("%w: the time of %s is not between the years 1678 and 2262", ErrInvalid, sample.Metric)
@@ -63,6 +65,9 @@ func valid(b Batch) error {
 	}
 	return nil
 }
+
+// writable says whether every database takes a text: PostgreSQL refuses what is no UTF-8, and the character zero.
+func writable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 // representable says whether a time has nanoseconds since 1970.
 func representable(at time.Time) bool { return time.Unix(0, at.UnixNano()).Equal(at) }

@@ -134,6 +134,18 @@ var behaviours = map[string]func(*testing.T, *Store, *clocktesting.FakePassiveCl
 		}
 		read(t, s, other, 0, at(1, 1))
 	},
+	"what not every database can write is nobody's": func(t *testing.T, s *Store, _ *clocktesting.FakePassiveClock) {
+		for _, text := range []string{"lo\x00ss", "lo\xffss"} {
+			sample := at(1, 1)
+			sample.Metric = text
+			if err := s.Append(t.Context(), first, []observe.Sample{sample}); !errors.Is(err, ErrInvalid) {
+				t.Errorf("metric %q: %v", text, err)
+			}
+			if err := s.Append(t.Context(), Series{first.Trial, text}, []observe.Sample{at(1, 1)}); !errors.Is(err, ErrInvalid) {
+				t.Errorf("source %q: %v", text, err)
+			}
+		}
+	},
 	"trials are listed by cluster, by what they told or were read to, until they are forgotten": func(t *testing.T, s *Store, _ *clocktesting.FakePassiveClock) {
 		listed := func(after string, most int, want ...Trial) {
 			t.Helper()

@@ -44,7 +44,7 @@ func (r Record) amount(resource string) float64 {
 		return 1
 	}
 	for _, one := range r.Requests {
-		if one.Resource != resource {
+		if one.Resource != resource || one.Quantity == nil {
 			continue
 		}
 		for _, begin := range inBytes {

@@ -42,6 +42,7 @@ var table = map[string]image{
 	"pause":          {dockerfile: "hack/images/pause/Dockerfile", programs: []string{"pause"}},
 	"coredns":        {dockerfile: "hack/images/coredns/Dockerfile", programs: []string{"coredns"}},
 	"manager":        {dockerfile: "Dockerfile", context: ".", files: []string{"bin/manager", "bin/launcher"}},
+	"mariadb":        {dockerfile: "hack/images/mariadb/Dockerfile", context: "hack/images/mariadb", parent: base},
 	"mpi":            {dockerfile: "hack/images/mpi/Dockerfile", context: "hack/images/mpi", parent: base},
 	"notebook":       {dockerfile: "hack/images/notebook/Dockerfile", programs: []string{"kubectl"}, parent: base},
 	"peers":          {dockerfile: "hack/images/peers/Dockerfile", context: ".", files: []string{"bin/peers"}},
