@@ -96,7 +96,9 @@ func studyOf(e *v1alpha1.Experiment, w World) (study.Study, []suggest.Fault) {
 		}
 	}
 	// Pages are sorted, and older than nearly all there is beside them.
-	byProposal := func(a, b study.Record) int { return cmp.Or(cmp.Compare(a.Proposal, b.Proposal), strings.Compare(a.Name, b.Name)) }
+	byProposal := func(a, b study.Record) int {
+		return cmp.Or(cmp.Compare(a.Proposal, b.Proposal), strings.Compare(a.Name, b.Name))
+	}
 	slices.SortFunc(s.Records[paged:], byProposal)
 	if !slices.IsSortedFunc(s.Records, byProposal) {
 		slices.SortFunc(s.Records, byProposal)

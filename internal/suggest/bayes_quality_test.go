@@ -12,7 +12,7 @@ var bars = []struct {
 	trials   int
 	want     float64
 	// steep is a funnel with ripples, where each step needs the result of the one
-	// before: batches reach the bar, but not what single trials do.
+	// before: batches reach the bar, but are further behind (docs/search-quality.md).
 	steep bool
 }{
 	{"Branin", 50, 1e-3, false},
@@ -23,10 +23,10 @@ var bars = []struct {
 	{"Ackley5", 100, 4, true},
 }
 
-// A batch of eight loses at most 30 % against one trial after the other: what that
-// reaches in so many trials, batches reach in 1.3 times as many, when all eight are
-// proposed before one of them has a result. Below a tenth of the bar all regrets
-// are alike: they are what is left of digits and of noise in the model.
+// A batch of eight, all proposed before one of them has a result, reaches the bar
+// in 1.3 times as many trials, and is no more than 30 % behind what one trial after
+// the other reaches in so many. Below a tenth of the bar all regrets are alike: they
+// are what is left of digits and of noise in the model.
 func TestBayesianOptimizationMeetsItsBarsAndBatchesLoseLittle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("searches 20 times each")
@@ -41,7 +41,7 @@ func TestBayesianOptimizationMeetsItsBarsAndBatchesLoseLittle(t *testing.T) {
 			if !(one <= bar.want) {
 				t.Error("one after the other missed the bar")
 			}
-			if most := max(one, bar.want/10); !bar.steep && !(more <= most) {
+			if most := max(1.3*one, bar.want/10); !bar.steep && !(more <= most) {
 				t.Errorf("by eight want at most %.3g", most)
 			}
 			if !(more <= bar.want) {
