@@ -387,3 +387,24 @@ func TestARefusedSearchStaysRefused(t *testing.T) {
 		t.Error("a search that was changed is not looked at anew")
 	}
 }
+
+// TestAPageFitsIntoAConfigMap: of trials with many parameters and long values 200 were more than the API server takes, and none was put away.
+func TestAPageFitsIntoAConfigMap(t *testing.T) {
+	e := search("Random", 1, 0)
+	e.Spec.TrialHistoryLimit = new(int32(0))
+	var w World
+	for i := range pageSize {
+		var trial v1alpha1.Trial
+		trial.Name, trial.Spec.Proposal, trial.Status.Phase = fmt.Sprint("digits-", i+1), int32(i+1), v1alpha1.PhaseSucceeded
+		condition.Set(&trial, v1alpha1.ConditionSucceeded, metav1.ConditionTrue, "Reason", "message")
+		for k := range 100 {
+			trial.Spec.Assignments = append(trial.Spec.Assignments, v1alpha1.Assignment{Name: fmt.Sprint("parameter-", k), Value: new(strings.Repeat("v", 200))})
+		}
+		w.Trials = append(w.Trials, trial)
+	}
+	page := nextPage(e, w)
+	records, err := study.Decode(page.Data[study.PageKey])
+	if size := len(page.Data[study.PageKey]); size > 1<<20 || len(records) == 0 || err != nil {
+		t.Errorf("the page has %d records and %d bytes (%v)", len(records), size, err)
+	}
+}

@@ -21,8 +21,11 @@ import (
 	"github.com/millrace-ml/millrace/internal/trialjob"
 )
 
-// pageSize is how many trials are written into a page.
-const pageSize = 200
+// pageSize is how many trials are written into a page, if they fit into so many bytes: the API server takes no ConfigMap of more than a MiB.
+const (
+	pageSize    = 200
+	largestPage = 512 << 10
+)
 
 // Plan makes the next trials of an experiment, stops those that are not wanted any more, and puts old ones away. It is pure.
 func Plan(e *v1alpha1.Experiment, w World, now time.Time) engine.Plan {
@@ -209,7 +212,11 @@ func nextPage(e *v1alpha1.Experiment, w World) *corev1.ConfigMap {
 		return nil
 	}
 	slices.SortFunc(old, func(a, b study.Record) int { return a.Proposal - b.Proposal })
-	page := &corev1.ConfigMap{Immutable: new(true), Data: map[string]string{study.PageKey: study.Encode(old[:pageSize])}}
+	text := study.Encode(old[:pageSize])
+	for n := pageSize / 2; len(text) > largestPage && n > 0; n /= 2 {
+		text = study.Encode(old[:n])
+	}
+	page := &corev1.ConfigMap{Immutable: new(true), Data: map[string]string{study.PageKey: text}}
 	page.Name, page.Labels = names.Record(e.Name, len(w.Pages)), labels(e)
 	return page
 }

@@ -58,6 +58,7 @@ A number is a regret: how far the best of the trials is from the minimum, in the
 no cluster, and the same call gives the same numbers, but for the last line: the time that a proposal took.`,
 		Example: `  mill bench-suggest
   mill bench-suggest --functions Branin,Hartmann6 --algorithms MultivariateTPE --trials 200
+  mill bench-suggest --algorithms BayesianOptimization --parallel 8
   mill bench-suggest -o markdown > search-quality.md`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return cmd.run(c.Context()) },

@@ -15,7 +15,7 @@ import (
 var bayesSettings = []Setting{
 	{Name: "base_estimator", Kind: Enum, Words: []string{"GP"}, Default: "GP", Doc: "the model: a Gaussian process; forests and boosted trees are not offered"},
 	{Name: "n_initial_points", Kind: Whole, Range: atLeast(0), Doc: "how many trials are spread evenly before there is a model; by default two for each parameter, at most 10"},
-	{Name: "acq_func", Kind: Enum, Words: []string{"gp_hedge", "EI", "LCB", "PI"}, Default: "gp_hedge", Doc: "what a proposal has most of: expected improvement with every third proposal made to look elsewhere (gp_hedge), expected improvement (EI), the lower confidence bound (LCB) or the probability of improvement (PI); several objectives always have the hypervolume's expected improvement"},
+	{Name: "acq_func", Kind: Enum, Words: []string{"gp_hedge", "EI", "LCB", "PI"}, Default: "gp_hedge", Doc: "what a proposal has most of: expected improvement with every third proposal, and in batches every second, made to look elsewhere (gp_hedge), expected improvement (EI), the lower confidence bound (LCB) or the probability of improvement (PI); several objectives always have the hypervolume's expected improvement"},
 	{Name: "acq_optimizer", Kind: Enum, Words: []string{"auto", "lbfgs", "sampling"}, Default: "auto", Doc: "how that is found: by random points and local search (auto, lbfgs) or by random points alone (sampling)"},
 	randomState,
 }
@@ -54,7 +54,7 @@ func (b *bayesian) propose(index int) (Proposal, bool) {
 		b.model = gp.New(space, b.rule(), b.known())
 	}
 	b.believe()
-	options := gp.Options{Climb: b.set.word("acq_optimizer") != "sampling", Bold: b.set.word("acq_func") == "gp_hedge" && index%3 == 1}
+	options := gp.Options{Climb: b.set.word("acq_optimizer") != "sampling", Bold: b.bold(index)}
 	raw, ok := b.model.Propose(stream(b.Seed, "bayes", index), options)
 	if !ok {
 		return b.drawn("bayes-drawn", index, "drawn at random, for constraints and earlier trials leave the model nothing")
@@ -68,6 +68,18 @@ func (b *bayesian) propose(index int) (Proposal, bool) {
 		why = "promises most progress elsewhere by a model of %d results"
 	}
 	return Proposal{Assignment: a, Why: fmt.Sprintf(why, known(b.facts))}, true
+}
+
+// bold says whether a proposal is to look where the model may be wrong: every third
+// one, and every second of those that others are pending beside. What is left to
+// polish when those have their results is one point; the rest of a batch does more
+// elsewhere.
+func (b *bayesian) bold(index int) bool {
+	every := 3
+	if b.believed > 0 {
+		every = 2
+	}
+	return b.set.word("acq_func") == "gp_hedge" && index%every == 1
 }
 
 // rule is the acquisition function of one objective.

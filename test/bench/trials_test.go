@@ -207,7 +207,7 @@ type cluster struct {
 func (b *bench) playTrials(ctx context.Context, ns string) *cluster {
 	b.t.Helper()
 	c := &cluster{bench: b, ns: ns, todo: make(chan func(context.Context) error, 100_000)}
-	c.node()
+	c.node(ctx)
 	c.handle(ctx, ns, &v1alpha1.Trial{}, toolscache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(_, o any) {
 			if t := o.(*v1alpha1.Trial); condition.Decided(t, v1alpha1.ConditionSucceeded) {
@@ -236,7 +236,7 @@ func (b *bench) playTrials(ctx context.Context, ns string) *cluster {
 }
 
 // node registers a node whose kubelet has the logs of pods and nothing else.
-func (c *cluster) node() {
+func (c *cluster) node(ctx context.Context) {
 	c.t.Helper()
 	kubelet := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		loss, _ := c.losses.Load(path.Base(path.Dir(r.URL.Path)))
@@ -245,12 +245,12 @@ func (c *cluster) node() {
 	c.t.Cleanup(kubelet.Close)
 	at := kubelet.Listener.Addr().(*net.TCPAddr)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}
-	if err := c.admin.Create(c.t.Context(), node); err != nil {
+	if err := c.admin.Create(ctx, node); err != nil {
 		c.t.Fatal(err)
 	}
 	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: at.IP.String()}}
 	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(at.Port)
-	if err := c.admin.Status().Update(c.t.Context(), node); err != nil {
+	if err := c.admin.Status().Update(ctx, node); err != nil {
 		c.t.Fatal(err)
 	}
 }

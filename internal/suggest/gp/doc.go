@@ -17,9 +17,9 @@
 // The acquisition is the logarithm of the expected improvement or, of several
 // objectives, of the expected improvement of the hypervolume, both exact and
 // with gradients. It is searched from points all over the cube and around the
-// best known. A pending point is believed to bring what the model expects of it:
-// that lowers the uncertainty and raises what counts as improvement there, so
-// that a batch spreads.
+// best known. A pending point is believed to bring a deviation less than the model
+// expects of it: that lowers the uncertainty and what is expected there, so that a
+// batch spreads.
 //
 // Beyond 256 points a model is made of half the best and half an even choice of
 // the others: proposals take as long with 10,000 trials as with 300.

@@ -70,7 +70,7 @@ func (s *Search) learn(points, failed [][]float64) {
 	}
 }
 
-// Believe takes a pending point for a trial that will bring what is expected.
+// Believe takes a pending point for a trial that will bring a little less than is expected.
 func (s *Search) Believe(point []float64) {
 	s.believed = append(s.believed, point)
 	s.trust.believe(point)
