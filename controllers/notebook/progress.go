@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -54,6 +55,10 @@ func unreadable(s *state) (reason, bool) {
 		for _, line := range []struct{ field, text string }{{"stop", schedule.Stop}, {"start", schedule.Start}} {
 			if line.text == "" {
 				continue
+			}
+			if _, err := time.LoadLocation(schedule.TimeZone); err != nil {
+				return reason{v1alpha1.ReasonInvalidSchedule, fmt.Sprintf("spec.culling.schedules[%d].timeZone: there is no time zone %s: "+
+					"write one such as Europe/Berlin.", i, schedule.TimeZone)}, true
 			}
 			if _, err := parse(line.text, schedule.TimeZone); err != nil {
 				return reason{v1alpha1.ReasonInvalidSchedule, fmt.Sprintf("spec.culling.schedules[%d].%s: %v.", i, line.field, err)}, true
