@@ -157,7 +157,11 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 	}
 	of, known := p.planners[kind]
 	if !known {
-		p.notes = append(p.notes, o.Problem("", "passed over: not a kind of Millrace").Error())
+		text := "passed over: not a kind of Millrace"
+		if of, ours := kindsOf(kind.Kind); ours {
+			text += fmt.Sprintf("; %s is of apiVersion %s", of[0].Kind, of[0].GroupVersion())
+		}
+		p.notes = append(p.notes, o.Problem("apiVersion", text).Error())
 		return
 	}
 	p.planned++
@@ -166,14 +170,14 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 		p.problems = append(p.problems, refusal.Problems(o)...)
 		return
 	}
-	p.notes = append(p.notes, suspension(o, stored)...)
+	p.notes = append(p.notes, append(suspension(o, stored), unused(o, stored)...)...)
 	answer, err := of(ctx, stored, p.now)
 	if err != nil {
 		p.problems = append(p.problems, o.Problem("", err.Error()))
 		return
 	}
 	if answer.rejected != nil {
-		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Accepted=False (%s)", answer.rejected.Message, answer.rejected.Reason)))
+		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Accepted=False (%s)", strings.TrimSuffix(answer.rejected.Message, "."), answer.rejected.Reason)))
 		return
 	}
 	if answer.foreign {
@@ -181,7 +185,7 @@ func (p *planning) object(ctx context.Context, o offline.Object) {
 	}
 	if c := answer.later; c != nil && (strings.HasPrefix(c.Reason, "Accelerator") || c.Reason == v1alpha1.ReasonPodDefaultConflict) {
 		// The manifests can mend it.
-		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Scheduled=%s (%s)", c.Message, c.Status, c.Reason)))
+		p.problems = append(p.problems, o.Blame(fmt.Sprintf("%s: Scheduled=%s (%s)", strings.TrimSuffix(c.Message, "."), c.Status, c.Reason)))
 	} else if c != nil {
 		p.notes = append(p.notes, o.Blame(fmt.Sprintf("the pods come later (%s): %s", c.Reason, c.Message)).Error())
 	}

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"github.com/millrace-ml/millrace/test/golden"
 	"os"
 	"strings"
 	"testing"
@@ -37,6 +38,15 @@ spec: {framework: MPI, roles: [{name: Launcher, template: {spec: {containers: [{
 	if got.code != ExitError || !strings.Contains(got.out, "digits-master-0") || !strings.Contains(got.err, "without dots") {
 		t.Errorf("want the good document planned and the bad one told, got %+v", got)
 	}
+}
+
+// TestPlanNamesTheFieldAndTheRemedy reads what people get wrong first.
+func TestPlanNamesTheFieldAndTheRemedy(t *testing.T) {
+	got := call(t, nil, nil, "plan", "-f", "testdata/plan/wrong.in.yaml", "-o", "table")
+	if got.code != ExitError {
+		t.Errorf("exit code %d", got.code)
+	}
+	golden.Compare(t, "testdata/plan/wrong.want.txt", []byte(got.err))
 }
 
 func TestPlanSaysThatAJobIsSuspended(t *testing.T) {

@@ -5,6 +5,7 @@ package culling
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,13 +14,15 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
+var errZone = errors.New("no such time zone")
+
 func zoneOf(s v1alpha1.Schedule) string { return cmp.Or(s.TimeZone, "UTC") }
 
 // parse reads a line of cron, as a clock on the wall shows its times, and where the clock is. The zone of the manager's own clock is nobody's.
 func parse(line, zone string) (cron.Schedule, *time.Location, error) {
 	where, err := time.LoadLocation(zone)
 	if err != nil || zone == "Local" {
-		return nil, nil, fmt.Errorf("unknown time zone %s", zone)
+		return nil, nil, errZone
 	}
 	schedule, err := cron.ParseStandard("CRON_TZ=UTC " + line)
 	return schedule, where, err
@@ -32,7 +35,10 @@ func Unreadable(schedules []v1alpha1.Schedule) (string, error) {
 			if line.text == "" {
 				continue
 			}
-			if _, _, err := parse(line.text, zoneOf(s)); err != nil {
+			switch _, _, err := parse(line.text, zoneOf(s)); {
+			case errors.Is(err, errZone):
+				return fmt.Sprintf("schedules[%d].timeZone", i), fmt.Errorf("there is no time zone %s: write one such as Europe/Berlin", s.TimeZone)
+			case err != nil:
 				return fmt.Sprintf("schedules[%d].%s", i, line.field), err
 			}
 		}

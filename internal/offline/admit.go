@@ -30,6 +30,8 @@ import (
 type Refusal struct {
 	Unknown []string
 	Invalid field.ErrorList
+	// near finds what an unknown field is probably meant to be.
+	near func(path string) string
 }
 
 // Empty is true when nothing was refused.
@@ -39,7 +41,11 @@ func (r Refusal) Empty() bool { return len(r.Unknown)+len(r.Invalid) == 0 }
 func (r Refusal) Problems(o Object) []Problem {
 	var found []Problem
 	for _, path := range r.Unknown {
-		found = append(found, o.Problem(path, fmt.Sprintf("unknown field %q", path)))
+		text := fmt.Sprintf("unknown field %q", path)
+		if r.near != nil && r.near(path) != "" {
+			text += ": did you mean " + r.near(path) + "?"
+		}
+		found = append(found, o.Problem(path, text))
 	}
 	var unchecked []Problem
 	for _, err := range r.Invalid {
@@ -47,7 +53,8 @@ func (r Refusal) Problems(o Object) []Problem {
 			unchecked = append(unchecked, o.Problem("", err.Detail))
 			continue
 		}
-		found = append(found, o.Problem(subject(err, o.place)))
+		path, message := subject(err, o.place)
+		found = append(found, o.Problem(path, remedied(message)))
 	}
 	slices.SortStableFunc(found, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Message, b.Message))
@@ -64,10 +71,13 @@ func subject(err *field.Error, in place) (path, message string) {
 	return head(err.Detail, in), err.ErrorBody()
 }
 
-// head is the field a message names first, if the object has it.
+// head is the field a message names first, or the nearest around it that the object has.
 func head(message string, in place) string {
 	path, _, _ := strings.Cut(message, " ")
 	path = strings.TrimSuffix(path, ":")
+	for strings.Contains(path, ".") && !in.has(path) {
+		path = path[:strings.LastIndexAny(path, ".[")]
+	}
 	if !in.has(path) {
 		return ""
 	}
@@ -84,10 +94,10 @@ func (s Schemas) Admit(ctx context.Context, o *unstructured.Unstructured, namesp
 	o = o.DeepCopy()
 	unknown, err := d.decode(o)
 	if err != nil {
-		return nil, Refusal{Unknown: unknown, Invalid: field.ErrorList{err}}
+		return nil, Refusal{Unknown: unknown, Invalid: field.ErrorList{err}, near: d.near}
 	}
 	d.prepare(o, namespace)
-	refusal := Refusal{Unknown: unknown, Invalid: d.validate(ctx, o)}
+	refusal := Refusal{Unknown: unknown, Invalid: d.validate(ctx, o), near: d.near}
 	defaulting.Default(o.Object, d.structural) // reading back gives the status its defaults
 	return o, refusal
 }

@@ -4,6 +4,7 @@
 package offline
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -85,7 +86,7 @@ func steps(path string) []string {
 	return found
 }
 
-// child is the value of a key or index, or nil.
+// child is the value of a key or index, or the item of that name, or nil.
 func child(node *yaml.Node, step string) *yaml.Node {
 	if node == nil {
 		return nil
@@ -95,7 +96,13 @@ func child(node *yaml.Node, step string) *yaml.Node {
 	}
 	if node.Kind == yaml.SequenceNode {
 		i, err := strconv.Atoi(step)
-		if err != nil || i < 0 || i >= len(node.Content) {
+		if err != nil {
+			i = slices.IndexFunc(node.Content, func(item *yaml.Node) bool {
+				name := child(item, "name")
+				return name != nil && name.Value == step
+			})
+		}
+		if i < 0 || i >= len(node.Content) {
 			return nil
 		}
 		return node.Content[i]

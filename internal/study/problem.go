@@ -6,6 +6,8 @@ package study
 import (
 	"fmt"
 	"hash/fnv"
+	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/google/cel-go/cel"
@@ -45,6 +47,9 @@ func ProblemOf(s v1alpha1.Search, namespace, name string) (suggest.Problem, []su
 			continue
 		}
 		program, err := compile(c.Expression)
+		if name, unknown := stranger(c.Expression, s.Parameters); err == nil && unknown {
+			err = fmt.Errorf("params.%s is no parameter: correct the name", name)
+		}
 		if err != nil {
 			faults = append(faults, suggest.Fault{Path: fmt.Sprintf("constraints[%d].expression", i), Message: err.Error()})
 			continue
@@ -136,6 +141,19 @@ func compile(expression string) (cel.Program, error) {
 		return nil, fmt.Errorf("it is a %s, and must be true or false", ast.OutputType())
 	}
 	return environment.Program(ast, cel.CostLimit(costLimit))
+}
+
+// reads are the parameters that an expression reads by their names.
+var reads = regexp.MustCompile(`\bparams\.([A-Za-z_][A-Za-z0-9_]*)`)
+
+// stranger is a name an expression reads that no parameter has: it would never be true, and nobody would know why.
+func stranger(expression string, parameters []v1alpha1.Parameter) (string, bool) {
+	for _, read := range reads.FindAllStringSubmatch(expression, -1) {
+		if !slices.ContainsFunc(parameters, func(p v1alpha1.Parameter) bool { return p.Name == read[1] }) {
+			return read[1], true
+		}
+	}
+	return "", false
 }
 
 // allows is true of assignments of which every expression is. One over a parameter that is not active is not, unless it asks for it

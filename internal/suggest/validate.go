@@ -19,7 +19,12 @@ type Fault struct {
 	Message string // what is wrong and what to do
 }
 
-func (f Fault) String() string { return f.Path + ": " + f.Message }
+func (f Fault) String() string {
+	if strings.HasPrefix(f.Path, "settings[") {
+		return "algorithm." + f.Path + ": " + f.Message
+	}
+	return f.Path + ": " + f.Message
+}
 
 func texts(faults []Fault) []string {
 	out := make([]string, len(faults))
