@@ -36,9 +36,9 @@ func (d door) opens(t *testing.T, c call) bool {
 	for _, rules := range d {
 		matched := false
 		for _, policy := range rules.GetPolicies() {
-			any := func(p *rbacv3.Permission) bool { return permitted(t, p, c) }
+			what := func(p *rbacv3.Permission) bool { return permitted(t, p, c) }
 			who := func(p *rbacv3.Principal) bool { return identified(t, p, c) }
-			matched = matched || slices.ContainsFunc(policy.GetPermissions(), any) && slices.ContainsFunc(policy.GetPrincipals(), who)
+			matched = matched || slices.ContainsFunc(policy.GetPermissions(), what) && slices.ContainsFunc(policy.GetPrincipals(), who)
 		}
 		if matched != (rules.GetAction() == rbacv3.RBAC_ALLOW) {
 			return false

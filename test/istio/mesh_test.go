@@ -6,9 +6,9 @@ package istio
 import (
 	"slices"
 	"testing"
+	"time"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	httprbac "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	networkrbac "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
@@ -19,6 +19,7 @@ import (
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pilot/test/xdstest"
 	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/test/util/retry"
 	"istio.io/istio/pkg/wellknown"
 	corev1 "k8s.io/api/core/v1"
 
@@ -37,8 +38,11 @@ var ingresses = map[v1alpha1.RouteKind]struct {
 	v1alpha1.RouteGateway: {"gateways", map[string]string{"gateway.networking.k8s.io/gateway-name": "main"}},
 }
 
-// table is what pilot calls the routes of port 80.
-const table = "http.80"
+// table is what pilot calls the routes of port 80. It leads to as many notebooks as testdata has.
+const (
+	table     = "http.80"
+	notebooks = 7
+)
 
 // pilot is a real pilot that has read what there is.
 type pilot struct {
@@ -65,8 +69,24 @@ func newPilot(t *testing.T, kind v1alpha1.RouteKind, paths meshconfig.MeshConfig
 	return p
 }
 
-// gateway is what pilot sends to the gateway of a kind of routes.
+// gateway is what pilot sends to the gateway of a kind of routes, as soon as it leads to every notebook: HTTPRoutes are taken in by and by.
 func (p pilot) gateway(t *testing.T, kind v1alpha1.RouteKind) gateway {
+	t.Helper()
+	var g gateway
+	retry.UntilOrFail(t, func() bool {
+		g = p.gatewayNow(t, kind)
+		clusters := map[string]bool{}
+		for _, r := range hosted(g.routes, "*") {
+			clusters[r.GetRoute().GetCluster()] = true
+		}
+		delete(clusters, "")
+		return len(clusters) == notebooks
+	}, retry.Timeout(time.Minute))
+	return g
+}
+
+// gatewayNow is what pilot sends to it by what it knows now.
+func (p pilot) gatewayNow(t *testing.T, kind v1alpha1.RouteKind) gateway {
 	t.Helper()
 	in := ingresses[kind]
 	proxy := p.SetupProxy(&model.Proxy{
@@ -76,19 +96,15 @@ func (p pilot) gateway(t *testing.T, kind v1alpha1.RouteKind) gateway {
 	xdstest.ValidateListeners(t, listeners)
 	routes := p.RoutesFromListeners(proxy, listeners)
 	xdstest.ValidateRouteConfigurations(t, routes)
-	found := map[string]*routev3.RouteConfiguration{}
-	for _, r := range routes {
-		found[r.GetName()] = r
-	}
+	g := gateway{routes: xdstest.ExtractRouteConfigurations(routes)[table]}
 	for _, l := range listeners {
 		for _, chain := range l.GetFilterChains() {
 			if m := xdstest.ExtractHTTPConnectionManager(t, chain); m != nil && m.GetRds().GetRouteConfigName() == table {
-				return gateway{manager: m, routes: found[table]}
+				g.manager = m
 			}
 		}
 	}
-	t.Fatalf("no %s among %v", table, xdstest.MapKeys(found))
-	return gateway{}
+	return g
 }
 
 // door is what the sidecar of a pod asks of who comes to a port, which no Service need name, with HTTP or without.

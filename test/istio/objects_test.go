@@ -32,7 +32,7 @@ func TestIstioTakesEveryObject(t *testing.T) {
 			t.Errorf("%s %s/%s: %v %v", c.GroupVersionKind.Kind, c.Namespace, c.Name, warning, err)
 		}
 	}
-	if kinds["VirtualService"] != 7 || kinds["AuthorizationPolicy"] != 5 {
+	if kinds["VirtualService"] != notebooks || kinds["AuthorizationPolicy"] != 5 {
 		t.Errorf("looked at %v", kinds)
 	}
 }
