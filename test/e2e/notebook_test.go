@@ -35,7 +35,7 @@ token = next(c.value for c in jar if c.name == "_xsrf")
 def post(path):
     return json.load(client.open(urllib.request.Request(base + path, data=b"{}", headers={"X-XSRFToken": token}, method="POST")))
 def connect(path):
-    return tornado.websocket.websocket_connect(base.replace("http", "ws") + path)
+    return tornado.websocket.websocket_connect(base.replace("http", "ws") + path, connect_timeout=120)
 `
 
 // cell runs code in a new kernel, prints what it prints, and leaves when the kernel is in the state it is to wait for.
@@ -59,6 +59,10 @@ async def main():
 tornado.ioloop.IOLoop.current().run_sync(main)
 `
 
+// detached leaves a script running once it has printed 42.
+const detached = `python3 -uc "$@" >/tmp/said 2>&1 &
+until grep -q 42 /tmp/said; do kill -0 $! || { cat /tmp/said; exit 1; }; sleep 1; done`
+
 // terminal types into a new terminal, and leaves when it is shown what it is to wait for.
 const terminal = browser + `
 name = post("api/terminals")["name"]
@@ -73,7 +77,7 @@ tornado.ioloop.IOLoop.current().run_sync(main)
 var _ = Describe("a notebook", Label("notebook"), func() {
 	It("keeps its files, is resized at work, and holds other changes back until it is restarted", func(ctx SpecContext) {
 		nb := lab(newNamespace(ctx), "lab")
-		nb.Labels = map[string]string{"store": "yes"}
+		nb.Labels, nb.Spec.CPU = map[string]string{"store": "yes"}, new(resource.MustParse("200m"))
 		create(ctx, nb)
 		expect(ctx, nb, v1alpha1.ConditionReady, "True Serving")
 		Expect(inCell(ctx, nb, "open('kept.txt', 'w').write('here'); print(6 * 7)")).To(Equal("42"))
@@ -106,7 +110,7 @@ var _ = Describe("a notebook", Label("notebook"), func() {
 		used := map[string][]string{
 			"kernel":   {cell, "import time; time.sleep(3600)", "busy"},
 			"terminal": {terminal, "echo off-$((1+1)); sleep 3600", "off-2"},
-			"browser":  {cell, "6 * 7", "never"},
+			"browser":  {cell, "print(6 * 7)", "never"},
 		}
 		notebooks := map[string]*v1alpha1.Notebook{}
 		for name := range used {
@@ -116,11 +120,11 @@ var _ = Describe("a notebook", Label("notebook"), func() {
 		for name, script := range used {
 			expect(ctx, notebooks[name], v1alpha1.ConditionReady, "True Serving")
 			start := []string{"python3", "-c"}
-			if name == "browser" { // it stays when the one who started it has gone
-				start = []string{"sh", "-c", `exec python3 -c "$@" >/dev/null 2>&1 &`, "sh"}
+			if name == "browser" {
+				start = []string{"sh", "-c", detached, "sh"}
 			}
 			said := run(ctx, "KUBECTL", slices.Concat([]string{"exec", "-n", namespace, name + "-0", "--"}, start, script[:1], []string{address(notebooks[name])}, script[1:])...)
-			Expect(said.code).To(BeZero(), said.err)
+			Expect(said.code).To(BeZero(), said.out+said.err)
 		}
 		lived := livesIn(ctx, namespace)
 		idle := lab(namespace, "idle") // the last to start is the last whose time comes
@@ -171,7 +175,7 @@ var _ = Describe("a notebook", Label("notebook"), func() {
 // lab is a small notebook with a workspace that may be idle for a minute.
 func lab(namespace, name string) *v1alpha1.Notebook {
 	return &v1alpha1.Notebook{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: v1alpha1.NotebookSpec{
-		Image: notebookImage, Memory: new(resource.MustParse("512Mi")), CPU: new(resource.MustParse("200m")),
+		Image: notebookImage, Memory: new(resource.MustParse("512Mi")),
 		Workspace: &v1alpha1.Workspace{Size: new(resource.MustParse("100Mi"))},
 		Culling:   &v1alpha1.Culling{IdleMinutes: new(int32(1))},
 	}}

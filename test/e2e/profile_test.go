@@ -35,7 +35,7 @@ const notebook = `
 apiVersion: millrace.dev/v1alpha1
 kind: Notebook
 metadata: {name: lab}
-spec: {image: "` + notebookImage + `", cpu: 200m, memory: 512Mi}
+spec: {image: "` + notebookImage + `", memory: 512Mi}
 `
 
 var _ = Describe("a Profile", Label("profile"), Ordered, func() {
@@ -156,7 +156,7 @@ for namespace in "%s", "%s":
 })
 
 // certified makes a kubeconfig with a client certificate for a user, signed by the cluster for an hour.
-func certified(ctx context.Context, user string) string {
+func certified(ctx SpecContext, user string) string {
 	GinkgoHelper()
 	key, err := keyutil.MakeEllipticPrivateKeyPEM()
 	Expect(err).NotTo(HaveOccurred())
