@@ -119,7 +119,7 @@ func TestOnlyAServerThatIsKnownToBeIdleIsStopped(t *testing.T) {
 		"it was recorded to be in use in the future": {answer: old, want: true, edit: func(nb *v1alpha1.Notebook) {
 			nb.Status.LastActivity = new(metav1.NewTime(noon.Add(24 * time.Hour)))
 		}},
-		"its clock is behind": {answer: activity.Answer{Last: noon.Add(-61 * time.Minute), Now: noon.Add(-time.Hour)}},
+		"its clock is behind":        {answer: activity.Answer{Last: noon.Add(-61 * time.Minute), Now: noon.Add(-time.Hour)}},
 		"never used since its start": {answer: activity.Answer{}, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {

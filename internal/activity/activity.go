@@ -133,10 +133,7 @@ func (c *Client) get(ctx context.Context, base, path string, most int64) ([]byte
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("GET %s: %s", path, wordFor(err))
 	}
-	at, err := http.ParseTime(response.Header.Get("Date"))
-	if err != nil {
-		at = time.Time{}
-	}
+	at, _ := http.ParseTime(response.Header.Get("Date")) // zero where it does not tell
 	return body, at, nil
 }
 

@@ -196,7 +196,9 @@ func TestEverythingIsAskedThroughAProxy(t *testing.T) {
 		if r.URL.String() != "http://lab.team.svc.cluster.local/notebook/team/lab/healthz" {
 			t.Errorf("the proxy is asked for %s", r.URL)
 		}
-		fmt.Fprint(w, `{"status":"alive"}`)
+		if _, err := fmt.Fprint(w, `{"status":"alive"}`); err != nil {
+			t.Error(err)
+		}
 	}))
 	defer proxy.Close()
 	base := "http://lab.team.svc.cluster.local/notebook/team/lab/"

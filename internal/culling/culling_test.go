@@ -34,23 +34,27 @@ func TestWhoseWordCounts(t *testing.T) {
 		"the notebook, over the Profile": {
 			team: team, own: &v1alpha1.Culling{IdleMinutes: new(int32(0)), MaxHours: new(int32(72)), Schedules: []v1alpha1.Schedule{night}},
 			want: []v1alpha1.CullingTerm{
-				{Field: "idleMinutes", Value: "0", From: "Notebook"}, {Field: "maxHours", Value: "72", From: "Notebook"},
+				{Field: "idleMinutes", Value: "0", From: "Notebook"},
+				{Field: "maxHours", Value: "72", From: "Notebook"},
 				{Field: "schedules", Value: "stop 0 23 * * *, UTC", From: "Notebook"},
 			},
 		},
 		"a notebook that would be stopped later": {
 			team: stricter, own: &v1alpha1.Culling{IdleMinutes: new(int32(0)), MaxHours: new(int32(0)), Connections: v1alpha1.CountConnections},
 			want: []v1alpha1.CullingTerm{
-				{Field: "idleMinutes", Value: "60", From: "Profile"}, {Field: "connections", Value: "Ignore", From: "Profile"},
+				{Field: "idleMinutes", Value: "60", From: "Profile"},
+				{Field: "connections", Value: "Ignore", From: "Profile"},
 				{Field: "schedules", Value: "stop 0 20 * * *, Europe/Berlin", From: "Profile"},
 			},
 		},
 		"a notebook that would be stopped sooner": {
 			team: stricter, own: &v1alpha1.Culling{IdleMinutes: new(int32(30)), MaxHours: new(int32(8)), Schedules: []v1alpha1.Schedule{night}},
 			want: []v1alpha1.CullingTerm{
-				{Field: "idleMinutes", Value: "30", From: "Notebook"}, {Field: "maxHours", Value: "8", From: "Notebook"},
+				{Field: "idleMinutes", Value: "30", From: "Notebook"},
+				{Field: "maxHours", Value: "8", From: "Notebook"},
 				{Field: "connections", Value: "Ignore", From: "Profile"},
-				{Field: "schedules", Value: "stop 0 20 * * *, Europe/Berlin", From: "Profile"}, {Field: "schedules", Value: "stop 0 23 * * *, UTC", From: "Notebook"},
+				{Field: "schedules", Value: "stop 0 20 * * *, Europe/Berlin", From: "Profile"},
+				{Field: "schedules", Value: "stop 0 23 * * *, UTC", From: "Notebook"},
 			},
 		},
 		"a schedule of the Profile that cannot be read": {

@@ -11,5 +11,6 @@
 //	held:  the same with the manager stopped until all jobs exist: what it makes of them in one go
 //	scale: the life of new jobs beside thousands of finished ones; a storm that fails a fifth of all pods
 //	gangs: jobs are made --> a real scheduler places all --> all run    on 500 nodes, with and without a gang
+//	notebooks: thousands stopped and a thousand that run, at rest and asked when they were last used
 //	life:  jobs are made --> first pod --> all run --> succeeded    writes for each job, then silence
 package bench

@@ -54,6 +54,12 @@ func (m *moments) see(name string) {
 	}
 }
 
+func (m *moments) when(name string) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at[name]
+}
+
 func (m *moments) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -23,8 +23,8 @@ type process struct {
 	once sync.Once
 }
 
-// startManager builds the manager of this checkout and runs it with its defaults, but for the ports.
-func startManager(t *testing.T, dir string, kubeconfig []byte) *process {
+// startManager builds the manager of this checkout and runs it with its defaults, but for the ports and further settings.
+func startManager(t *testing.T, dir string, kubeconfig []byte, settings string) *process {
 	t.Helper()
 	program := filepath.Join(dir, "manager")
 	if said, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/manager").CombinedOutput(); err != nil {
@@ -32,8 +32,8 @@ func startManager(t *testing.T, dir string, kubeconfig []byte) *process {
 	}
 	write(t, filepath.Join(dir, "kubeconfig"), string(kubeconfig))
 	write(t, filepath.Join(dir, "config.yaml"), fmt.Sprintf(
-		`{leaderElection: {enabled: false}, metrics: {bindAddress: ""}, health: {bindAddress: ""}, server: {bindAddress: ""}, store: {dsn: "sqlite:%s"}}`,
-		filepath.Join(dir, "metrics.db")))
+		`{leaderElection: {enabled: false}, metrics: {bindAddress: ""}, health: {bindAddress: ""}, server: {bindAddress: ""}, store: {dsn: "sqlite:%s"}, %s}`,
+		filepath.Join(dir, "metrics.db"), settings))
 	cmd := exec.Command(program, "--config", filepath.Join(dir, "config.yaml"))
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "kubeconfig"), "GOMEMLIMIT=460MiB", "GOGC=50")
 	return run(t, cmd, filepath.Join(dir, "manager.log"))

@@ -57,6 +57,8 @@ type bench struct {
 	dir         string
 	kubeconfig  []byte
 	audit       string
+	// settings are of the configuration of managers that replace others.
+	settings string
 }
 
 func newBench(t *testing.T) *bench {
@@ -85,7 +87,7 @@ func newBenchWith(t *testing.T, flags map[string]string, users ...string) *bench
 		t.Fatal(err)
 	}
 	b.kubeconfig = b.server.Kubeconfig(t, managerUser, group)
-	b.manager = startManager(t, dir, b.kubeconfig)
+	b.manager = startManager(t, dir, b.kubeconfig, "")
 	return b
 }
 
@@ -94,7 +96,7 @@ func (b *bench) replaceManager(meanwhile func()) {
 	b.t.Helper()
 	b.manager.stop()
 	meanwhile()
-	b.manager = startManager(b.t, b.dir, b.kubeconfig)
+	b.manager = startManager(b.t, b.dir, b.kubeconfig, b.settings)
 }
 
 // grant binds the group to the manager's generated role.

@@ -129,6 +129,12 @@ func watchSome(ctx context.Context, admin client.Client, requests *envtest.Count
 		}
 	}
 	Eventually(ready("team-w")).WithTimeout(2 * patience).Should(Equal("True " + v1alpha1.ReasonApplied))
+	nb := &v1alpha1.Notebook{ObjectMeta: metav1.ObjectMeta{Namespace: "team-w", Name: "lab"}, Spec: v1alpha1.NotebookSpec{Image: "jupyter:1", Stopped: new(true)}}
+	Expect(admin.Create(ctx, nb)).To(Succeed())
+	Eventually(func() string {
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(nb), nb)).To(Succeed())
+		return nb.Status.Phase
+	}).WithTimeout(patience).Should(Equal(v1alpha1.PhaseStopped))
 	out := ready("team-u")
 	Eventually(out).WithTimeout(patience).Should(Equal("False " + v1alpha1.ReasonNamespaceNotWatched))
 	Expect(apierrors.IsNotFound(admin.Get(ctx, client.ObjectKey{Name: "team-u"}, &corev1.Namespace{}))).To(BeTrue())
