@@ -5,7 +5,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
-)
 
-var update = flag.Bool("update", false, "rewrite testdata/*.want.yaml")
+	"github.com/millrace-ml/millrace/test/golden"
+)
 
 func read(t *testing.T, path string) []byte {
 	t.Helper()
@@ -39,12 +38,7 @@ func TestFinishStripsAndBoundsBelowPodSpecsOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		write(t, "testdata/widgets.want.yaml", got)
-	}
-	if diff := cmp.Diff(string(read(t, "testdata/widgets.want.yaml")), string(got)); diff != "" {
-		t.Errorf("finished definition (-want +got):\n%s", diff)
-	}
+	golden.Compare(t, "testdata/widgets.want.yaml", got)
 }
 
 func TestFinishingTwiceChangesNothing(t *testing.T) {

@@ -4,17 +4,14 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -22,9 +19,8 @@ import (
 
 	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/config/rbac"
+	"github.com/millrace-ml/millrace/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // answers is a cluster as a file describes it.
 type answers struct {
@@ -108,7 +104,7 @@ func TestDoctor(t *testing.T) {
 			if got.code != wantCodes[name] || got.err != "" {
 				t.Errorf("exit code %d, %q", got.code, got.err)
 			}
-			golden(t, strings.TrimSuffix(file, ".in.yaml")+".want.txt", got.out)
+			golden.Compare(t, strings.TrimSuffix(file, ".in.yaml")+".want.txt", []byte(got.out))
 		})
 	}
 }
@@ -134,23 +130,6 @@ func TestDoctorNeedsAnAnswer(t *testing.T) {
 	got := callOn(t, &Cluster{Raw: answers{Otherwise: "forbidden"}.raw}, "doctor")
 	if got.code != ExitError || got.out != "" || !strings.Contains(got.err, "not allowed") {
 		t.Errorf("got %+v", got)
-	}
-}
-
-// golden compares a text with a file, or with -update writes it.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(want, []byte(got)) {
-		t.Error(cmp.Diff(string(want), got))
 	}
 }
 
