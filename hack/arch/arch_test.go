@@ -4,15 +4,11 @@
 package arch
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/millrace-ml/millrace/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite testdata/want.txt")
 
 func TestRepositoryKeepsItsArchitecture(t *testing.T) {
 	found, err := Check("../..")
@@ -36,18 +32,7 @@ func TestEveryRuleReports(t *testing.T) {
 		got.WriteString(v.String() + "\n")
 		rules[v.Rule] = true
 	}
-	if *update {
-		if err := os.WriteFile("testdata/want.txt", []byte(got.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile("testdata/want.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("violations below testdata/repo (-want +got):\n%s", diff)
-	}
+	golden.Compare(t, "testdata/want.txt", []byte(got.String()))
 	for _, rule := range everyRule() {
 		if !rules[rule] {
 			t.Errorf("no file below testdata/repo breaks the rule %s", rule)

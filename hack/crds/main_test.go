@@ -5,7 +5,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,13 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/millrace-ml/millrace/test/golden"
 )
 
-var update = flag.Bool("update", false, "rewrite testdata/*.want.yaml")
-
-func read(t *testing.T, path string) []byte {
+func read(t *testing.T) []byte {
 	t.Helper()
-	raw, err := os.ReadFile(path)
+	raw, err := os.ReadFile("testdata/widgets.in.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,20 +34,15 @@ func write(t *testing.T, path string, raw []byte) {
 }
 
 func TestFinishStripsAndBoundsBelowPodSpecsOnly(t *testing.T) {
-	got, _, err := finish(read(t, "testdata/widgets.in.yaml"))
+	got, _, err := finish(read(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		write(t, "testdata/widgets.want.yaml", got)
-	}
-	if diff := cmp.Diff(string(read(t, "testdata/widgets.want.yaml")), string(got)); diff != "" {
-		t.Errorf("finished definition (-want +got):\n%s", diff)
-	}
+	golden.Compare(t, "testdata/widgets.want.yaml", got)
 }
 
 func TestFinishingTwiceChangesNothing(t *testing.T) {
-	once, _, err := finish(read(t, "testdata/widgets.in.yaml"))
+	once, _, err := finish(read(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +58,7 @@ func TestFinishingTwiceChangesNothing(t *testing.T) {
 // The rules of the fixture read a list of a list of a pod: the reason for the bounds.
 func TestRulesOverTemplatesNeedTheBounds(t *testing.T) {
 	var raw apiextensionsv1.CustomResourceDefinition
-	if err := yaml.Unmarshal(read(t, "testdata/widgets.in.yaml"), &raw); err != nil {
+	if err := yaml.Unmarshal(read(t), &raw); err != nil {
 		t.Fatal(err)
 	}
 	if err := validate(&raw); err == nil || !strings.Contains(err.Error(), "exceeds budget") {
@@ -73,7 +67,7 @@ func TestRulesOverTemplatesNeedTheBounds(t *testing.T) {
 }
 
 func TestFinishRefuses(t *testing.T) {
-	widget := string(read(t, "testdata/widgets.in.yaml"))
+	widget := string(read(t))
 	const own = "list is ours and is left as it is., type: array,"
 	for name, c := range map[string]struct{ from, to, want string }{
 		"a definition too large for client-side apply": {
@@ -108,7 +102,7 @@ func TestFinishRefuses(t *testing.T) {
 
 func TestRunWritesOnlyWhatChanged(t *testing.T) {
 	in, out := t.TempDir(), t.TempDir()
-	write(t, filepath.Join(in, "widgets.yaml"), read(t, "testdata/widgets.in.yaml"))
+	write(t, filepath.Join(in, "widgets.yaml"), read(t))
 	write(t, filepath.Join(out, "gone.yaml"), nil)
 	var first, second bytes.Buffer
 	if err := run(in, out, &first); err != nil {

@@ -5,21 +5,18 @@ package convert_test
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/millrace-ml/millrace/config/crd"
 	"github.com/millrace-ml/millrace/internal/convert"
 	"github.com/millrace-ml/millrace/internal/offline"
+	"github.com/millrace-ml/millrace/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestConversions compares what becomes of every case of testdata, and holds the jobs to what an API server would store.
 func TestConversions(t *testing.T) {
@@ -39,7 +36,7 @@ func TestConversions(t *testing.T) {
 			for _, fault := range faults {
 				text = append(text, "# fault: "+fault+"\n"...)
 			}
-			compare(t, strings.Replace(file, ".in.", ".want.", 1), text)
+			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), text)
 		})
 	}
 }
@@ -140,20 +137,4 @@ func load(t *testing.T) offline.Schemas {
 		t.Fatal(err)
 	}
 	return schemas
-}
-
-func compare(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", file, diff)
-	}
 }

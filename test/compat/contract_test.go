@@ -5,7 +5,6 @@ package compat
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,9 +21,8 @@ import (
 	"github.com/millrace-ml/millrace/internal/kueue"
 	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/offline"
+	"github.com/millrace-ml/millrace/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 const (
 	cases  = "../../internal/convert/testdata"
@@ -41,7 +39,7 @@ func TestContracts(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
 			if want := compare(t, file); len(want) > 0 {
-				golden(t, strings.Replace(file, ".in.", ".env.", 1), want)
+				keep(t, strings.Replace(file, ".in.", ".env.", 1), want)
 			}
 		})
 	}
@@ -93,6 +91,7 @@ func read(t *testing.T, file string) []map[string]any {
 	}
 	var found []map[string]any
 	for _, document := range offline.Split(file, text) {
+		document.Complete = convert.Complete
 		objects, problems := document.Objects()
 		if len(problems) > 0 {
 			t.Fatal(problems)
@@ -186,22 +185,11 @@ func mill(t *testing.T, manifest, command string) string {
 	return out
 }
 
-func golden(t *testing.T, file string, want []expectation) {
+func keep(t *testing.T, file string, want []expectation) {
 	t.Helper()
 	text, err := yaml.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile(file, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	old, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(old), string(text)); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", file, diff)
-	}
+	golden.Compare(t, file, text)
 }
