@@ -4,9 +4,12 @@
 package cli
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -70,6 +73,34 @@ func expect(t *testing.T, objects []client.Object, args string, code int, want s
 	if got := call(t, objects, nil, strings.Split(args, " ")...); got.code != code || !strings.Contains(got.out+got.err, want) {
 		t.Errorf("mill %s: want exit code %d and %q, got %+v", args, code, want, got)
 	}
+}
+
+// TestEveryCommandIsDocumented finds each command in a row of docs/mill.md.
+func TestEveryCommandIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/mill.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			if sub.Name() == "help" || sub.Parent().Name() == "completion" {
+				continue
+			}
+			named := slices.ContainsFunc(strings.Split(string(text), "\n"), func(row string) bool {
+				return strings.HasPrefix(row, "| `mill ") && strings.Contains(row, strings.TrimPrefix(sub.Parent().CommandPath(), "mill ")) &&
+					strings.Contains(row, sub.Name())
+			})
+			if !named {
+				t.Errorf("docs/mill.md has no row for %s", sub.CommandPath())
+			}
+			if sub.Short == "" || strings.HasSuffix(sub.Short, ".") {
+				t.Errorf("%s: %q is no heading", sub.CommandPath(), sub.Short)
+			}
+			visit(sub)
+		}
+	}
+	visit(program(nil, nil, nil).root())
 }
 
 func TestGetReferences(t *testing.T) {

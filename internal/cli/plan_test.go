@@ -4,10 +4,11 @@
 package cli
 
 import (
-	"github.com/millrace-ml/millrace/test/golden"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/millrace-ml/millrace/test/golden"
 )
 
 // planOf plans a manifest.
