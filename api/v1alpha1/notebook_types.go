@@ -117,7 +117,7 @@ type NotebookSpec struct {
 	// +optional
 	Stopped *bool `json:"stopped,omitempty"`
 
-	// culling says when the server is stopped by itself; what is left out is the manager's default.
+	// culling says when the server is stopped by itself; what is left out the Profile of the namespace says, and then the manager's configuration.
 	// +optional
 	Culling *Culling `json:"culling,omitempty"`
 

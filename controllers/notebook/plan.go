@@ -32,7 +32,7 @@ const (
 func Plan(nb *v1alpha1.Notebook, w World, now time.Time) engine.Plan {
 	s := look(nb, w, now)
 	if _, refused := s.objects(); refused {
-		return engine.Plan{}
+		return s.last()
 	}
 	plan := engine.Plan{Apply: []engine.Object{s.service()}, Again: engine.Soonest(s.until(), s.unmade())}
 	if !s.held() {
@@ -45,6 +45,17 @@ func Plan(nb *v1alpha1.Notebook, w World, now time.Time) engine.Plan {
 	s.resize(&plan)
 	s.grow(&plan)
 	s.change(&plan)
+	return plan
+}
+
+// last is all that is done for a notebook that is not accepted: what stops a server stops it all the same, or who does not want to be stopped would
+// write what is not accepted.
+func (s *state) last() engine.Plan {
+	plan := engine.Plan{Again: s.until()}
+	s.change(&plan)
+	if s.stop != nil && s.world.Set != nil {
+		plan.Apply = []engine.Object{s.set()}
+	}
 	return plan
 }
 

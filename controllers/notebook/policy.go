@@ -41,7 +41,8 @@ func stopOf(nb *v1alpha1.Notebook) *reason {
 		{v1alpha1.ReasonMaxLife, "It ran for as long as its culling policy allows"},
 		{v1alpha1.ReasonScheduled, "A schedule of its culling policy stopped it"},
 	} {
-		if nb.Annotations[names.StoppedBecause] == because(known.word, at) {
+		// Earlier managers wrote the word alone.
+		if got := nb.Annotations[names.StoppedBecause]; got == because(known.word, at) || got == known.word {
 			return &reason{known.word, fmt.Sprintf("%s (%s); mill notebook start %s starts it again.", known.message, at, nb.Name)}
 		}
 	}

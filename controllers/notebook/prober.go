@@ -134,14 +134,22 @@ func (p *prober) servers(ctx context.Context) ([]server, error) {
 		return nil, err
 	}
 	var found []server
+	teams := map[string]*v1alpha1.ProfileCulling{}
 	for i := range all.Items {
 		nb := &all.Items[i]
-		team, err := teamOf(ctx, p.reader, nb.Namespace)
-		if err != nil {
-			return nil, err
+		if stopOf(nb) != nil {
+			continue
+		}
+		team, known := teams[nb.Namespace]
+		if !known {
+			var err error
+			if team, err = teamOf(ctx, p.reader, nb.Namespace); err != nil {
+				return nil, err
+			}
+			teams[nb.Namespace] = team
 		}
 		s := server{name: client.ObjectKeyFromObject(nb), nb: nb, pod: &corev1.Pod{}, rules: p.settings.culling(team, nb)}
-		if s.rules.Idle == 0 || stopOf(nb) != nil {
+		if s.rules.Idle == 0 {
 			continue
 		}
 		key := client.ObjectKey{Namespace: nb.Namespace, Name: nb.Name + "-0"}

@@ -59,7 +59,7 @@ func unreadable(s *state) (reason, bool) {
 }
 
 func (s *state) rejected(r reason) []metav1.Condition {
-	const nothing = "Nothing is done for a notebook that is not accepted; a server that runs is left alone."
+	const nothing = "Nothing is done for a notebook that is not accepted; a server that runs is only stopped, by what stops others."
 	all := []metav1.Condition{
 		condition(v1alpha1.ConditionReady, no, r.word, r.message), condition(v1alpha1.ConditionAccepted, no, r.word, r.message),
 	}

@@ -20,12 +20,12 @@ func Report(nb *v1alpha1.Notebook, w World, now time.Time) {
 	s := look(nb, w, now)
 	st := &nb.Status
 	st.URL = w.Settings.Route.URL(s.path())
+	s.times()
 	if o, refused := s.objects(); refused {
 		st.Conditions = inOrder(st.Conditions, s.rejected(o))
 		st.Phase = v1alpha1.PhaseRejected
 		return
 	}
-	s.times()
 	s.failure()
 	s.pending()
 	st.Conditions = inOrder(st.Conditions, s.conditions())
@@ -105,13 +105,13 @@ func (s *state) cullTime() *metav1.Time {
 	return stamp(slices.MinFunc(all, time.Time.Compare))
 }
 
-// tells is true of a server that is not known to hide when it was used. What was known stays while it has not been asked again.
+// tells is true of a server that is known to tell when it was used. What was known stays while it has not been asked again.
 func (s *state) tells() bool {
 	if a := s.activity(); a != nil {
 		return a.Fault == ""
 	}
 	old := meta.FindStatusCondition(s.nb.Status.Conditions, v1alpha1.ConditionActivityKnown)
-	return old == nil || old.Reason != v1alpha1.ReasonNoAnswer
+	return old != nil && old.Reason == v1alpha1.ReasonAnswered
 }
 
 // stamp is a time at the precision the API stores.

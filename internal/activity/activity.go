@@ -121,6 +121,7 @@ func (c *Client) get(ctx context.Context, base, path string, most int64) ([]byte
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("GET %s: %w", path, err)
 	}
+	request.Header.Set("Cache-Control", "no-cache") // a proxy's memory of an idle server is no evidence
 	response, err := c.HTTP.Do(request)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("GET %s: %s", path, wordFor(err))

@@ -20,9 +20,9 @@ import (
 type Notebook struct {
 	// Route is how notebooks are reached from outside.
 	Route Route `json:"route"`
-	// IdleAfter is how long nothing may have been used before a notebook is stopped that has no policy of its own; 0s is never.
+	// IdleAfter is how long nothing may have been used before a notebook is stopped, where neither it nor its Profile says; 0s is never.
 	IdleAfter metav1.Duration `json:"idleAfter"`
-	// MaxLife is how long such a notebook may run at all; 0s is without end.
+	// MaxLife is how long it may run at all where neither says; 0s is without end.
 	MaxLife metav1.Duration `json:"maxLife"`
 	// Probe is how servers are asked when they were last used.
 	Probe Probe `json:"probe"`

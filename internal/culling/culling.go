@@ -65,7 +65,11 @@ func (p *Policy) take(c *v1alpha1.Culling, from v1alpha1.CullingSource, stricter
 	if !stricter {
 		p.Schedules, p.schedulesFrom = nil, nil
 	}
+	bound := stricter && len(p.Schedules) > 0
 	for _, s := range c.Schedules {
+		if bound {
+			s.Start = "" // it would start again what the Profile's have stopped
+		}
 		p.Schedules, p.schedulesFrom = append(p.Schedules, s), append(p.schedulesFrom, from)
 	}
 }

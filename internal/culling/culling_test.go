@@ -57,6 +57,15 @@ func TestWhoseWordCounts(t *testing.T) {
 				{Field: "schedules", Value: "stop 0 23 * * *, UTC", From: "Notebook"},
 			},
 		},
+		"a notebook that would be started again": {
+			team: stricter, own: &v1alpha1.Culling{Schedules: []v1alpha1.Schedule{{Stop: night.Stop, Start: "*/5 * * * *", TimeZone: "UTC"}}},
+			want: []v1alpha1.CullingTerm{
+				{Field: "idleMinutes", Value: "60", From: "Profile"},
+				{Field: "connections", Value: "Ignore", From: "Profile"},
+				{Field: "schedules", Value: "stop 0 20 * * *, Europe/Berlin", From: "Profile"},
+				{Field: "schedules", Value: "stop 0 23 * * *, UTC", From: "Notebook"},
+			},
+		},
 		"a schedule of the Profile that cannot be read": {
 			team: &v1alpha1.ProfileCulling{Culling: v1alpha1.Culling{Schedules: []v1alpha1.Schedule{schedule("0 25 * * *", "UTC"), night}}},
 			want: []v1alpha1.CullingTerm{

@@ -34,12 +34,9 @@ func (s Settings) MembersMesh(namespace string, grants []Grant) *unstructured.Un
 		object{"from": from("namespaces", []string{namespace})},
 		object{"from": from("principals", []string{s.Mesh.Manager}), "to": to([]string{"GET"}, nil)},
 	)
-	if len(s.AllowFrom) > 0 {
-		// A gateway is in one of them, and who comes through it may be anybody.
-		source := object{"namespaces": list(s.AllowFrom)}
-		if len(s.Mesh.Gateways) > 0 {
-			source["notPrincipals"] = list(s.Mesh.Gateways)
-		}
+	// A gateway may be in one of them, and who comes through it may be anybody: without its name it cannot be told from the others.
+	if len(s.AllowFrom) > 0 && len(s.Mesh.Gateways) > 0 {
+		source := object{"namespaces": list(s.AllowFrom), "notPrincipals": list(s.Mesh.Gateways)}
 		rules = append(rules, object{
 			"from": []any{object{"source": source}}, "to": to([]string{"GET"}, []string{"/healthz", "/metrics", "/ready", "/wait-for-drain"}),
 		})

@@ -109,12 +109,18 @@ func Choose(asked v1alpha1.RouteKind, to Route, s Settings, served []schema.Grou
 	return nil, nil
 }
 
-// pretence is a header that would make everybody somebody.
+// pretence is a header that would make everybody somebody, or that a gateway would take for a command of its own. Admission refuses the second
+// kind, but in objects that were there before it did.
 func (s Settings) pretence(to Route) *Obstacle {
 	for _, h := range to.Headers {
 		if s.UserHeader != "" && (strings.EqualFold(h.Name, s.UserHeader) || strings.EqualFold(h.Name, "Authorization")) {
 			return &Obstacle{v1alpha1.ReasonRouteNotAccepted, fmt.Sprintf(
 				"spec.route.requestHeaders: %s says who somebody is, which is the gateway's to say: remove it.", h.Name,
+			)}
+		}
+		if strings.Contains(h.Value, "%") {
+			return &Obstacle{v1alpha1.ReasonRouteNotAccepted, fmt.Sprintf(
+				"spec.route.requestHeaders: a gateway takes the %% in the value of %s for a command: write the value without it.", h.Name,
 			)}
 		}
 	}
