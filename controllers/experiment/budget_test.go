@@ -4,7 +4,6 @@
 package experiment
 
 import (
-	"strings"
 	"testing"
 	"time"
 

@@ -270,9 +270,9 @@ func TestUnknownModelsAreRefusedWithThoseThereAre(t *testing.T) {
 	p := bayesian2()
 	p.Settings = map[string]string{"base_estimator": "RF", "acq_func": "EIps", "kappa": "2"}
 	want := []string{
-		`settings[acq_func]: "EIps" is not one of gp_hedge, EI, LCB, PI`,
-		`settings[base_estimator]: "RF" is not one of GP`,
-		`settings[kappa]: unknown: BayesianOptimization has base_estimator, n_initial_points, acq_func, acq_optimizer, random_state`,
+		`algorithm.settings[acq_func]: "EIps" is not one of gp_hedge, EI, LCB, PI`,
+		`algorithm.settings[base_estimator]: "RF" is not one of GP`,
+		`algorithm.settings[kappa]: unknown: BayesianOptimization has base_estimator, n_initial_points, acq_func, acq_optimizer, random_state`,
 	}
 	if diff := cmp.Diff(want, texts(Validate(p))); diff != "" {
 		t.Error(diff)
