@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -21,27 +20,12 @@ func zoneOf(s v1alpha1.Schedule) string { return cmp.Or(s.TimeZone, "UTC") }
 
 // parse reads a line of cron, as a clock on the wall shows its times, and where the clock is. The zone of the manager's own clock is nobody's.
 func parse(line, zone string) (cron.Schedule, *time.Location, error) {
-	where, err := location(zone)
-	if err != nil {
-		return nil, nil, err
+	where, err := time.LoadLocation(zone)
+	if err != nil || zone == "Local" {
+		return nil, nil, errZone
 	}
 	schedule, err := cron.ParseStandard("CRON_TZ=UTC " + line)
 	return schedule, where, err
-}
-
-// locations are the zones that were asked for, by name. To load one costs as much as hundreds of schedules, and there are only so many.
-var locations sync.Map
-
-func location(zone string) (*time.Location, error) {
-	if known, found := locations.Load(zone); found {
-		return known.(*time.Location), nil
-	}
-	where, err := time.LoadLocation(zone)
-	if err != nil || zone == "Local" {
-		return nil, errZone
-	}
-	locations.Store(zone, where)
-	return where, nil
 }
 
 // Unreadable is the first line that is not understood, as its path below the schedules, and why.
