@@ -123,7 +123,7 @@ func TestGetReferences(t *testing.T) {
 		"a name of several kinds":      {"get nb,acc one", ExitError, "goes with one kind"},
 		"several kinds to follow":      {"get all -w", ExitError, "one kind at a time"},
 		"a kind without a name":        {"wait notebook", ExitError, `"mill get notebook" lists them`},
-		"a goal of other kinds":        {"wait nb one --for succeeded", ExitError, "must be one of ready, deleted, or condition=TYPE[=STATUS], of a notebook"},
+		"a goal of other kinds":        {"wait nb one --for succeeded", ExitError, "must be one of ready, running, deleted, or condition=TYPE[=STATUS], of a notebook"},
 		"a condition":                  {"wait nb one --for condition=ready=false", ExitOK, "So it is."},
 		"a condition that is not":      {"wait nb one --for condition=Ready --timeout 10ms", ExitTimeout, `has not come to "condition=Ready"`},
 		"an object that is deleted":    {"wait nb two --for delete", ExitOK, ""},
