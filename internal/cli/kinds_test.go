@@ -4,14 +4,18 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	conditions "github.com/millrace-ml/millrace/internal/condition"
@@ -136,5 +140,49 @@ func TestGetReferences(t *testing.T) {
 		"an experiment is not a job's": {"logs experiment/one", ExitNotFound, "there is no trainingjob"},
 	} {
 		t.Run(name, func(t *testing.T) { expect(t, objects, c.args, c.wantCode, c.want) })
+	}
+}
+
+// TestARefusedKindLeavesTheOthers may list everything but notebooks.
+func TestARefusedKindLeavesTheOthers(t *testing.T) {
+	cluster := clusterOf(t, nil, job())
+	var refusal error = apierrors.NewForbidden(v1alpha1.GroupVersion.WithResource("notebooks").GroupResource(), "", nil)
+	cluster.WithWatch = interceptor.NewClient(cluster.WithWatch, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if _, is := list.(*v1alpha1.NotebookList); is {
+				return refusal
+			}
+			return c.List(ctx, list, opts...)
+		},
+	})
+	for args, want := range map[string]string{"get all": "trainingjob/digits", "get nb,tj": "trainingjob/digits", "get all -o yaml": "name: digits", "get nb,exp": ""} {
+		got := callOn(t, cluster, strings.Split(args, " ")...)
+		if got.code != ExitError || !strings.Contains(got.out, want) || !strings.HasPrefix(got.err, "mill: notebooks: not allowed: ") {
+			t.Errorf("mill %s: got %+v, want %q", args, got, want)
+		}
+	}
+	refusal = errors.New("nobody answers")
+	if got := callOn(t, cluster, "get", "all"); got.code != ExitError || got.err != "mill: nobody answers\n" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestALiveTableShowsWhatIsNotItsAge tells of changes of the last column, and not of those of ages.
+func TestALiveTableShowsWhatIsNotItsAge(t *testing.T) {
+	for name, want := range map[string]int{"Accelerator": 3, "Notebook": 2} {
+		var out strings.Builder
+		header := append([]string{"NAME"}, kindOf(name).layout(false, noon).header...)
+		lines := &liveTable{table: &table{header: header}, last: map[client.ObjectKey]string{}}
+		for _, last := range []string{"a", "b"} {
+			row := make([]string, len(header))
+			row[len(row)-1] = last
+			if i := slices.Index(header, "LAST ACTIVITY"); i >= 0 {
+				row[i] = last
+			}
+			lines.write(&out, client.ObjectKey{}, row)
+		}
+		if got := strings.Count(out.String(), "\n"); got != want {
+			t.Errorf("%s: %d lines, want %d:\n%s", name, got, want, out.String())
+		}
 	}
 }
