@@ -69,11 +69,12 @@ func (l *lister) list(ctx context.Context, cluster *Cluster, lay func(kind) layo
 			tables = append(tables, t)
 		}
 	}
-	if l.format == asYAML || l.format == asJSON {
+	switch {
+	case l.format == asYAML || l.format == asJSON:
 		failed = append(failed, writeList(l.Out, l.format, objects))
-	} else if len(tables)+len(failed) > 0 {
+	case len(tables)+len(failed) > 0:
 		l.write(tables)
-	} else {
+	default:
 		l.none(cluster, of)
 	}
 	return errors.Join(failed...)
