@@ -168,6 +168,9 @@ func (w *converted) add(converter convert.Converter, o offline.Object, text []by
 			w.lost = append(w.lost, o.Problem(r.Path, r.String()))
 		}
 	}
+	if result.Absorbed {
+		return
+	}
 	if len(result.Objects) == 0 {
 		w.documents = append(w.documents, convert.Document{Remarks: result.Remarks, Content: o.Object, Text: text})
 		return

@@ -99,6 +99,20 @@ func TestConvertedJobsCanBePlanned(t *testing.T) {
 	}
 }
 
+func TestARoleBindingOfMembersIsLeftOut(t *testing.T) {
+	const team = `{apiVersion: kubeflow.org/v1, kind: Profile, metadata: {name: team}, spec: {owner: {kind: User, name: ann}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: bob, namespace: team}
+roleRef: {kind: ClusterRole, name: kubeflow-edit}
+subjects: [{kind: User, name: bob}]
+`
+	if got := pipe(t, team, "convert", "-f", "-"); got.code != ExitOK || strings.Contains(got.out, "kind: RoleBinding") || !strings.Contains(got.out, "role: editor") {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestConvertReadsDirectoriesWithThoseBelow(t *testing.T) {
 	root := t.TempDir()
 	for path, text := range map[string]string{"a.yaml": service, "b/c.yml": clean, "b/notes.txt": "no manifest"} {

@@ -84,6 +84,9 @@ func (e *experiments) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := cluster.find(ctx, kindOf("Experiment"), args[0], &v1alpha1.Experiment{}); err != nil {
+		return err
+	}
 	for range changes {
 		s, err := cluster.searched(ctx, args[0])
 		if err != nil {
@@ -93,7 +96,7 @@ func (e *experiments) run(ctx context.Context, args []string) error {
 			return err
 		}
 		fmt.Fprintln(e.Out)
-		if conditions.Decided(s, v1alpha1.ConditionSucceeded) {
+		if conditions.Decided(s, v1alpha1.ConditionSucceeded) && s.Status.ObservedGeneration >= s.Generation {
 			return nil
 		}
 	}

@@ -161,6 +161,9 @@ func TestScalesFitTheirValues(t *testing.T) {
 		"one far out":             {minimize, []float64{0, 1, 2, 4, 5, 1e6}, scale{lo: 0, hi: 12}, []float64{0, 2, 4, 6, 8, 10, 12}},
 		"one far out, a maximum":  {v1alpha1.Objective{Direction: v1alpha1.Maximize}, []float64{-1e6, 5, 6, 7, 8, 9}, scale{lo: 0, hi: 9}, []float64{0, 2, 4, 6, 8}},
 		"near each other":         {minimize, []float64{0.98, 0.99}, scale{lo: 0.98, hi: 0.99}, []float64{0.98, 0.982, 0.984, 0.986, 0.988, 0.99}},
+		"but for the last bits":   {minimize, []float64{0.95, 0.9500000000000001}, scale{lo: 0.95, hi: 0.9500000000000001}, []float64{0.95, 0.9500000000000001}},
+		"below 0, the last bits":  {minimize, []float64{-3.0000000000000004, -3}, scale{lo: -3.0000000000000004, hi: -3}, []float64{-3.0000000000000004, -3}},
+		"an endless span":         {minimize, []float64{-1.5e308, 1.5e308}, scale{lo: -1.5e308, hi: 1.5e308}, []float64{-1.5e308, 1.5e308}},
 		"less than a tenfold log": {minimize, []float64{0.02, 2.1}, scale{0.02, 2.1, true}, []float64{0.1, 1}},
 	} {
 		got, known := scaleFor(c.o, c.of)
@@ -169,6 +172,11 @@ func TestScalesFitTheirValues(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.ticks, got.ticks(), cmpopts.EquateApprox(0, 1e-9)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		for _, v := range c.of {
+			if at := got.at(v); !math.IsNaN(v) && !(at >= 0 && at <= 1) {
+				t.Errorf("%s: %v is at %v", name, v, at)
+			}
 		}
 	}
 	if _, known := scaleOf([]float64{math.NaN()}); known {

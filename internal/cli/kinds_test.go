@@ -4,14 +4,19 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	conditions "github.com/millrace-ml/millrace/internal/condition"
@@ -75,11 +80,17 @@ func expect(t *testing.T, objects []client.Object, args string, code int, want s
 	}
 }
 
-// TestEveryCommandIsDocumented finds each command in a row of docs/mill.md.
+// TestEveryCommandIsDocumented finds each command, word for word, in the first cell of a row of docs/mill.md.
 func TestEveryCommandIsDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/mill.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	var rows [][]string
+	for line := range strings.Lines(strings.ReplaceAll(string(text), `\|`, " ")) {
+		if cells := strings.Split(line, "|"); len(cells) > 1 {
+			rows = append(rows, strings.FieldsFunc(cells[1], func(r rune) bool { return r != '-' && !unicode.IsLetter(r) }))
+		}
 	}
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
@@ -87,9 +98,9 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			if sub.Name() == "help" || sub.Parent().Name() == "completion" {
 				continue
 			}
-			named := slices.ContainsFunc(strings.Split(string(text), "\n"), func(row string) bool {
-				return strings.HasPrefix(row, "| `mill ") && strings.Contains(row, strings.TrimPrefix(sub.Parent().CommandPath(), "mill ")) &&
-					strings.Contains(row, sub.Name())
+			above := strings.Fields(sub.Parent().CommandPath())
+			named := slices.ContainsFunc(rows, func(words []string) bool {
+				return len(words) > len(above) && slices.Equal(words[:len(above)], above) && slices.Contains(words[len(above):], sub.Name())
 			})
 			if !named {
 				t.Errorf("docs/mill.md has no row for %s", sub.CommandPath())
@@ -123,7 +134,7 @@ func TestGetReferences(t *testing.T) {
 		"a name of several kinds":      {"get nb,acc one", ExitError, "goes with one kind"},
 		"several kinds to follow":      {"get all -w", ExitError, "one kind at a time"},
 		"a kind without a name":        {"wait notebook", ExitError, `"mill get notebook" lists them`},
-		"a goal of other kinds":        {"wait nb one --for succeeded", ExitError, "must be one of ready, deleted, or condition=TYPE[=STATUS], of a notebook"},
+		"a goal of other kinds":        {"wait nb one --for succeeded", ExitError, "must be one of ready, running, deleted, or condition=TYPE[=STATUS], of a notebook"},
 		"a condition":                  {"wait nb one --for condition=ready=false", ExitOK, "So it is."},
 		"a condition that is not":      {"wait nb one --for condition=Ready --timeout 10ms", ExitTimeout, `has not come to "condition=Ready"`},
 		"an object that is deleted":    {"wait nb two --for delete", ExitOK, ""},
@@ -136,5 +147,49 @@ func TestGetReferences(t *testing.T) {
 		"an experiment is not a job's": {"logs experiment/one", ExitNotFound, "there is no trainingjob"},
 	} {
 		t.Run(name, func(t *testing.T) { expect(t, objects, c.args, c.wantCode, c.want) })
+	}
+}
+
+// TestARefusedKindLeavesTheOthers may list everything but notebooks.
+func TestARefusedKindLeavesTheOthers(t *testing.T) {
+	cluster := clusterOf(t, nil, job())
+	var refusal error = apierrors.NewForbidden(v1alpha1.GroupVersion.WithResource("notebooks").GroupResource(), "", nil)
+	cluster.WithWatch = interceptor.NewClient(cluster.WithWatch, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if _, is := list.(*v1alpha1.NotebookList); is {
+				return refusal
+			}
+			return c.List(ctx, list, opts...)
+		},
+	})
+	for args, want := range map[string]string{"get all": "trainingjob/digits", "get nb,tj": "trainingjob/digits", "get all -o yaml": "name: digits", "get nb,exp": ""} {
+		got := callOn(t, cluster, strings.Split(args, " ")...)
+		if got.code != ExitError || !strings.Contains(got.out, want) || !strings.HasPrefix(got.err, "mill: notebooks: not allowed: ") {
+			t.Errorf("mill %s: got %+v, want %q", args, got, want)
+		}
+	}
+	refusal = errors.New("nobody answers")
+	if got := callOn(t, cluster, "get", "all"); got.code != ExitError || got.err != "mill: nobody answers\n" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestALiveTableShowsWhatIsNotItsAge tells of changes of the last column, and not of those of ages.
+func TestALiveTableShowsWhatIsNotItsAge(t *testing.T) {
+	for name, want := range map[string]int{"Accelerator": 3, "Notebook": 2} {
+		var out strings.Builder
+		header := append([]string{"NAME"}, kindOf(name).layout(false, noon).header...)
+		lines := &liveTable{table: &table{header: header}, last: map[client.ObjectKey]string{}}
+		for _, last := range []string{"a", "b"} {
+			row := make([]string, len(header))
+			row[len(row)-1] = last
+			if i := slices.Index(header, "LAST ACTIVITY"); i >= 0 {
+				row[i] = last
+			}
+			lines.write(&out, client.ObjectKey{}, row)
+		}
+		if got := strings.Count(out.String(), "\n"); got != want {
+			t.Errorf("%s: %d lines, want %d:\n%s", name, got, want, out.String())
+		}
 	}
 }

@@ -5,10 +5,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -42,14 +44,21 @@ func (l *lister) addFormat(c *cobra.Command, wide bool) {
 	complete(c, "output", append([]string{string(asWide)}, formats...)...)
 }
 
-// list lists all objects of kinds, each in a table of its own.
+// list lists all objects of kinds, each in a table of its own. Where there are several, one that is refused takes nothing from the others.
 func (l *lister) list(ctx context.Context, cluster *Cluster, lay func(kind) layout, of ...kind) error {
 	var objects []runtime.Object
 	var tables []*table
+	var failed []error
 	for _, k := range of {
 		items, err := cluster.items(ctx, k, l.all)
-		if err != nil {
+		if refused := apierrors.APIStatus(nil); err != nil && !errors.As(err, &refused) && !isUnserved(err) {
 			return err
+		}
+		if err != nil {
+			if failed = append(failed, fmt.Errorf("%s: %s", k.names.Plural, explain(err))); len(failed) == len(of) {
+				return err
+			}
+			continue
 		}
 		t := l.table(k, lay(k))
 		for _, o := range items {
@@ -60,23 +69,28 @@ func (l *lister) list(ctx context.Context, cluster *Cluster, lay func(kind) layo
 			tables = append(tables, t)
 		}
 	}
-	if l.format == asYAML || l.format == asJSON {
-		return writeList(l.Out, l.format, objects)
+	switch {
+	case l.format == asYAML || l.format == asJSON:
+		failed = append(failed, writeList(l.Out, l.format, objects))
+	case len(tables)+len(failed) > 0:
+		l.write(tables)
+	default:
+		l.none(cluster, of)
 	}
-	l.write(cluster, tables, of)
-	return nil
+	return errors.Join(failed...)
 }
 
-func (l *lister) write(cluster *Cluster, tables []*table, of []kind) {
+func (l *lister) write(tables []*table) {
 	for i, t := range tables {
 		if i > 0 {
 			fmt.Fprintln(l.Out)
 		}
 		t.write(l.Out, "")
 	}
-	if len(tables) > 0 {
-		return
-	}
+}
+
+// none says that there is nothing to list.
+func (l *lister) none(cluster *Cluster, of []kind) {
 	what, place := of[0].names.Plural, ""
 	if len(of) > 1 {
 		what = "objects of Millrace"

@@ -6,6 +6,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,15 +17,24 @@ import (
 type liveTable struct {
 	table  *table
 	widths []int
-	// last is what was written of each object, but for its age.
+	// last is what was written of each object, but for the columns that time alone changes.
 	last map[client.ObjectKey]string
 }
 
 // columnWidth is enough for most names.
 const columnWidth = 12
 
+// aging are the columns that change without a change of the object.
+var aging = []string{"AGE", "LAST ACTIVITY"}
+
 func (t *liveTable) write(w io.Writer, key client.ObjectKey, row []string) {
-	same := strings.Join(row[:len(row)-1], " ")
+	var lasting []string
+	for i, name := range t.table.header {
+		if !slices.Contains(aging, name) {
+			lasting = append(lasting, row[i])
+		}
+	}
+	same := strings.Join(lasting, " ")
 	if t.last[key] == same {
 		return
 	}

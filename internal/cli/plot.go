@@ -97,13 +97,13 @@ func (s scale) outside(values []float64) int {
 	return n
 }
 
-// at is where a value is, from 0 to 1, at an end when it is outside; in the middle when there is but one.
+// at is where a value is, from 0 to 1, at an end when it is outside; in the middle when there is but one, or no number is as long as the scale.
 func (s scale) at(v float64) float64 {
 	lo, hi := s.lo, s.hi
 	if s.log {
 		lo, hi, v = math.Log(lo), math.Log(hi), math.Log(v)
 	}
-	if hi <= lo {
+	if hi <= lo || math.IsInf(hi-lo, 0) {
 		return 0.5
 	}
 	return min(max((v-lo)/(hi-lo), 0), 1)
@@ -117,7 +117,7 @@ func (s scale) ticks() []float64 {
 		for e := from; e <= to; e += math.Ceil((to - from + 1) / 7) {
 			found = append(found, math.Pow(10, e))
 		}
-	} else if s.hi > s.lo {
+	} else if s.hi-s.lo > 1e-12*max(math.Abs(s.lo), math.Abs(s.hi)) { // else i++ and i*step stay where they are
 		step := math.Pow(10, math.Floor(math.Log10((s.hi-s.lo)/3)))
 		for _, more := range []float64{5, 2} {
 			if (s.hi-s.lo)/(step*more) >= 3 {

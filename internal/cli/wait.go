@@ -19,6 +19,7 @@ import (
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	conditions "github.com/millrace-ml/millrace/internal/condition"
+	"github.com/millrace-ml/millrace/internal/names"
 )
 
 // forever is longer than any job.
@@ -36,17 +37,17 @@ type wait struct {
 type goal struct {
 	name    string
 	reached func(item) bool
-	// of is the kinds it is a goal of: those that finish, those that do not, or both.
-	of []bool
+	// of is true of the kinds it is a goal of.
+	of func(kind) bool
 }
 
 // goals are what can be waited for by a word; the first one that goes with a kind is the default. deleted is never reached: the object goes.
 var goals = []goal{
-	{"succeeded", func(o item) bool { return succeeded(o) }, []bool{true}},
-	{"running", started, []bool{true}},
-	{"finished", func(o item) bool { return finished(o) }, []bool{true}},
-	{"ready", func(o item) bool { return o.observed() && is(o, v1alpha1.ConditionReady) }, []bool{false}},
-	{deleted, func(item) bool { return false }, []bool{true, false}},
+	{"succeeded", func(o item) bool { return succeeded(o) }, kind.finishes},
+	{"ready", func(o item) bool { return is(o, v1alpha1.ConditionReady) }, func(k kind) bool { return !k.finishes() }},
+	{"running", started, func(k kind) bool { return k.finishes() || k.Kind == "Notebook" }},
+	{"finished", func(o item) bool { return finished(o) }, kind.finishes},
+	{deleted, func(item) bool { return false }, func(kind) bool { return true }},
 }
 
 const deleted = "deleted"
@@ -59,11 +60,11 @@ func started(o item) bool {
 	return is(o, v1alpha1.ConditionRunning) || succeeded(o)
 }
 
-// goalNames are the words for what can be waited for, of all kinds or those that finish or not.
-func goalNames(of ...bool) []string {
+// goalNames are the words for what can be waited for, of all kinds or of some.
+func goalNames(of ...kind) []string {
 	var found []string
 	for _, g := range goals {
-		if len(of) == 0 || slices.Contains(g.of, of[0]) {
+		if len(of) == 0 || slices.ContainsFunc(of, g.of) {
 			found = append(found, g.name)
 		}
 	}
@@ -75,17 +76,17 @@ func goalOf(word string, k kind) (goal, error) {
 	if condition, isOne := strings.CutPrefix(word, "condition="); isOne {
 		kind, status, _ := strings.Cut(condition, "=")
 		return goal{name: word, reached: func(o item) bool {
-			return o.observed() && slices.ContainsFunc(o.GetConditions(), func(c metav1.Condition) bool {
+			return slices.ContainsFunc(o.GetConditions(), func(c metav1.Condition) bool {
 				return strings.EqualFold(c.Type, kind) && strings.EqualFold(string(c.Status), cmp.Or(status, string(metav1.ConditionTrue)))
 			})
 		}}, nil
 	}
 	for _, g := range goals {
-		if slices.Contains(g.of, k.finishes()) && (word == "" || word == g.name || word == "delete" && g.name == deleted) {
+		if g.of(k) && (word == "" || word == g.name || word == "delete" && g.name == deleted) {
 			return g, nil
 		}
 	}
-	return goal{}, usagef("--for %s: must be one of %s, or condition=TYPE[=STATUS], of a %s", word, strings.Join(goalNames(k.finishes()), ", "), k.names.Singular)
+	return goal{}, usagef("--for %s: must be one of %s, or condition=TYPE[=STATUS], of a %s", word, strings.Join(goalNames(k), ", "), k.names.Singular)
 }
 
 func newWait(p *Program) *cobra.Command {
@@ -94,7 +95,7 @@ func newWait(p *Program) *cobra.Command {
 		Use:   "wait [KIND] NAME",
 		Short: "Wait until a job runs, has succeeded, or has finished, or until another object is ready",
 		Long: `Wait until a job, an experiment or a trial has succeeded (the default), runs, or has finished either way; until
-an object of another kind is ready; or until one is deleted or has a condition, as with kubectl wait.
+an object of another kind is ready, or a notebook runs; or until one is deleted or has a condition, as with kubectl wait.
 
 On a terminal one line shows where the object is; elsewhere every change is a line of its own. One that fails,
 or that cannot go on without somebody's help, ends the wait at once. With -o yaml or json the object is
@@ -116,7 +117,7 @@ printed as the wait has left it, and progress goes to standard error.`,
 			return cmd.run(c.Context(), k, name)
 		},
 	}
-	c.Flags().StringVar(&cmd.goal, "for", "", "what to wait for: "+strings.Join(goalNames(true), ", ")+"; ready of what does not finish; condition=TYPE[=STATUS]")
+	c.Flags().StringVar(&cmd.goal, "for", "", "what to wait for: "+strings.Join(goalNames(kindOf("TrainingJob")), ", ")+"; ready of what does not finish, and running of a notebook; condition=TYPE[=STATUS]")
 	c.Flags().DurationVar(&cmd.timeout, "timeout", 0, "how long to wait, such as 10m; 0 waits for ever")
 	complete(c, "for", append(goalNames(), "condition=")...)
 	addFormat(c, &cmd.format)
@@ -149,14 +150,14 @@ func (w *wait) run(ctx context.Context, k kind, name string) error {
 
 // until waits, and returns the object as it is then; none when it was deleted.
 func (w *wait) until(ctx context.Context, cluster *Cluster, to waiting) (item, error) {
+	changes, deaf := cluster.follow(ctx, to.kind, to.name, false) // first: one that is deleted after it is read is told of
 	o, err := cluster.item(ctx, to.kind, to.name)
 	if to.goal.name == deleted && exitOf(err).code == ExitNotFound {
 		return item{}, nil
 	}
-	if err != nil {
-		return item{}, to.orTimeout(err, w.timeout, item{})
+	if err == nil {
+		err = deaf
 	}
-	changes, err := cluster.follow(ctx, to.kind, to.name, false)
 	if err != nil {
 		return item{}, to.orTimeout(err, w.timeout, o)
 	}
@@ -206,18 +207,29 @@ type waiting struct {
 // decide is true when there is nothing left to wait for.
 func (to waiting) decide(o item) (bool, error) {
 	switch {
+	case to.goal.name == deleted || !o.current():
+		return false, nil
 	case to.goal.reached(o):
 		return true, nil
-	case to.goal.name == deleted:
-		return false, nil
 	case finished(o) && succeeded(o):
 		return true, exit{code: ExitFailed, err: fmt.Errorf("%s has succeeded without coming to %q", to.name, to.goal.name)}
 	case finished(o):
 		return true, exit{code: ExitFailed, err: fmt.Errorf("%s failed: %s", to.name, failureText(o))}
-	case o.observed() && is(o, v1alpha1.ConditionStalled):
+	case is(o, v1alpha1.ConditionStalled):
 		return true, exit{code: ExitFailed, err: fmt.Errorf("%s cannot go on: %s", to.name, conditions.Get(o, v1alpha1.ConditionStalled).Message)}
 	}
 	return false, nil
+}
+
+// current is true when the status is of what is wanted now: of the newest spec, and of no stop that was taken back, for which an annotation may
+// stand that moves no generation.
+func (o item) current() bool {
+	nb, is := o.Owner.(*v1alpha1.Notebook)
+	if !is || conditions.Get(o, v1alpha1.ConditionReady).Reason != v1alpha1.ReasonStopped {
+		return o.observed()
+	}
+	_, annotated := nb.Annotations[names.Stopped]
+	return o.observed() && (annotated || nb.Spec.Stopped != nil && *nb.Spec.Stopped)
 }
 
 // failureText is why something failed, of a job with the last lines of what did.

@@ -59,9 +59,12 @@ func (h *hub) image(f *fields, into traits) {
 	}
 }
 
+// homePath is where images of Jupyter have a home.
+const homePath = "/home/jovyan"
+
 // storage tells the spawner of the claim that the chart makes for each person, or of the one for all.
 func (h *hub) storage(f *fields, into traits) {
-	home := map[string]any{"name": "home", "mountPath": cmp.Or(f.text("homeMountPath"), "/home/jovyan")}
+	home := map[string]any{"name": "home", "mountPath": cmp.Or(f.text("homeMountPath"), homePath)}
 	dynamic, static := f.object("dynamic"), f.object("static")
 	claim := cmp.Or(dynamic.text("pvcNameTemplate"), "claim-{user_server}")
 	into.set("storage_capacity", f.at("capacity"), cmp.Or(f.take("capacity"), any("10Gi")))

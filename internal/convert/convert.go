@@ -53,6 +53,8 @@ func (f *Fault) Error() string { return f.Path + ": " + f.Message }
 type Result struct {
 	Objects []map[string]any
 	Remarks []Remark
+	// Absorbed is true when the object has become a part of another one, and is to be left out.
+	Absorbed bool
 }
 
 // Converter converts objects that may refer to each other.
@@ -75,6 +77,9 @@ func New(objects []map[string]any) (Converter, error) {
 func (c Converter) Convert(object map[string]any) (Result, error) {
 	if result, ok, err := c.workspace(object); ok {
 		return result, err
+	}
+	if c.absorbed(object) {
+		return Result{Absorbed: true}, nil
 	}
 	if isExperiment(object) {
 		return c.experiment(object)

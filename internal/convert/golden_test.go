@@ -99,6 +99,9 @@ func run(t *testing.T, file string) (documents []convert.Document, faults []stri
 		if err != nil {
 			t.Fatal(err)
 		}
+		if result.Absorbed {
+			continue
+		}
 		if len(result.Objects) == 0 {
 			result.Objects = append(result.Objects, o)
 		}

@@ -95,11 +95,11 @@ var elsewhere = map[string]string{
 
 func (h *hub) all(f *fields) {
 	base := traits{}
-	if chart := f.object("singleuser"); chart.given {
+	chart, of := f.object("singleuser"), f.object("hub")
+	if chart.given || of.given {
 		h.chart(chart, base)
 		h.cull(f.object("cull"))
 	}
-	of := f.object("hub")
 	config := of.object("config")
 	for _, from := range []*fields{config.object("Spawner"), config.object("KubeSpawner"), f.object("Spawner"), f.object("KubeSpawner")} {
 		base.override(from)

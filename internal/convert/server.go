@@ -7,12 +7,14 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/millrace-ml/millrace/internal/names"
 )
@@ -83,7 +85,6 @@ func (s *server) template() map[string]any {
 		s.container["image"] = "quay.io/jupyter/base-notebook:latest"
 		s.lost("singleuser.image", "the image was the chart's or the spawner's own: %s stands for it", s.container["image"])
 	}
-	s.command()
 	carry(s.fields, s.container, ofContainer)
 	carry(s.fields, s.pod, ofPod)
 	for key, name := range listsOfPod {
@@ -97,6 +98,7 @@ func (s *server) template() map[string]any {
 	s.affinity()
 	s.secure()
 	s.volumes()
+	s.command() // whose paths may begin with the home of the volumes
 	s.pod["containers"] = append([]any{s.container}, items(camel(s.take("extra_containers")))...)
 	put(s.pod, "imagePullSecrets", s.pullSecrets())
 	mergeInto(s.pod, camel(s.take("extra_pod_config")))
@@ -129,6 +131,9 @@ func (s *server) command() {
 	}
 	for key, flag := range map[string]string{"default_url": "--ServerApp.default_url=", "notebook_dir": "--ServerApp.root_dir="} {
 		if value := s.text(key); value != "" {
+			if value == "~" || strings.HasPrefix(value, "~/") {
+				value = number(cmp.Or(s.home["mountPath"], any(homePath))) + value[1:]
+			}
 			start = append(start, flag+value)
 		}
 	}
@@ -296,7 +301,28 @@ func (s *server) claim(original string) {
 	put(metadata, "labels", s.plain("storage_extra_labels"))
 	s.note(s.at("volumes"), "the claim home is new and empty, and all notebooks of a namespace share it, as servers share %s: "+
 		"to keep the files, give it the volumeName of that claim's volume once the hub is gone", original)
-	s.hub.home = map[string]any{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+	made, before := map[string]any{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}, s.hub.home
+	if before == nil {
+		before = made
+	}
+	if was, is := storageOf(before), storageOf(made); is.Cmp(was) > 0 {
+		before, made = made, before
+	}
+	if !reflect.DeepEqual(before, made) {
+		kept, left := storageOf(before), storageOf(made)
+		s.note(s.at("storage_capacity"), "all notebooks of a namespace share one home, the largest of the profiles: it has %s, and another asks for %s", &kept, &left)
+	}
+	s.hub.home = before
+}
+
+// storageOf is how much a claim asks for; nothing where that is no quantity.
+func storageOf(claim map[string]any) resource.Quantity {
+	text, _, _ := unstructured.NestedString(claim, "spec", "resources", "requests", "storage")
+	amount, err := resource.ParseQuantity(text)
+	if err != nil {
+		return resource.Quantity{}
+	}
+	return amount
 }
 
 // unfilled tells of what only a hub fills in.
@@ -311,7 +337,7 @@ func (s *server) unfilled(template map[string]any) {
 }
 
 // labelled are maps whose keys are the user's.
-var labelled = []string{"matchLabels", "labels", "annotations", "limits", "requests", "nodeSelector"}
+var labelled = []string{"matchLabels", "labels", "annotations", "limits", "requests", "nodeSelector", "volumeAttributes", "options"}
 
 var word = regexp.MustCompile(`_[a-z]`)
 

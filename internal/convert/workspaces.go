@@ -5,6 +5,7 @@ package convert
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,16 +29,22 @@ var workspaces = []workspace{
 	{"PodDefault", []string{"kubeflow.org/v1alpha1"}, podDefaultSpec},
 }
 
+func workspaceOf(kind, version string) *workspace {
+	i := slices.IndexFunc(workspaces, func(w workspace) bool { return w.kind == kind && slices.Contains(w.apiVersions, version) })
+	if i < 0 {
+		return nil
+	}
+	return &workspaces[i]
+}
+
 // workspace converts an object of such a kind; false for any other.
 func (c Converter) workspace(object map[string]any) (Result, bool, error) {
 	version, _ := object["apiVersion"].(string)
-	i := slices.IndexFunc(workspaces, func(w workspace) bool {
-		return w.kind == object["kind"] && slices.Contains(w.apiVersions, version)
-	})
-	if i < 0 {
+	kind, _ := object["kind"].(string)
+	w := workspaceOf(kind, version)
+	if w == nil {
 		return Result{}, false, nil
 	}
-	w := workspaces[i]
 	log := &log{target: w.kind}
 	run := &conversion{log: log, top: log.open("", runtime.DeepCopyJSON(object)), beside: c.objects}
 	run.top.drop("apiVersion", "kind", "status")
@@ -97,36 +104,82 @@ func profileSpec(c *conversion, spec *fields) map[string]any {
 		made["identities"] = identities
 	}
 	name := c.name()
-	put(made, "members", c.members(name))
+	members := c.members(name)
+	put(made, "members", members)
+	if len(members) == 0 {
+		c.note("spec", "contributors are RoleBindings of their own: list them in spec.members")
+	}
 	c.note("metadata.name", "namespace %s is taken over only when the old Profile no longer controls it (delete that with --cascade=orphan) and its annotation %s names the owner", name, names.Adopt)
-	c.note("spec", "contributors are RoleBindings of their own: list them in spec.members; pods must meet the Pod Security level baseline unless spec.namespace.podSecurity says otherwise")
+	c.note("spec", "pods must meet the Pod Security level baseline unless spec.namespace.podSecurity says otherwise")
 	return made
 }
 
 // contributor are the roles of Kubeflow's contributors.
 var contributor = map[string]v1alpha1.ProfileRole{"kubeflow-admin": v1alpha1.RoleAdmin, "kubeflow-edit": v1alpha1.RoleEditor, "kubeflow-view": v1alpha1.RoleViewer}
 
-// members are the contributors of a namespace by the RoleBindings that come too, but for the owner and the namespace's service accounts.
-func (c *conversion) members(namespace string) []any {
-	var list []any
-	for _, o := range c.beside {
-		meta, _ := o["metadata"].(map[string]any)
-		ref, _ := o["roleRef"].(map[string]any)
-		role, known := contributor[number(ref["name"])]
-		if o["kind"] != "RoleBinding" || meta["namespace"] != namespace || !known || meta["name"] == "namespaceAdmin" {
+// strength orders the roles.
+var strength = []string{string(v1alpha1.RoleViewer), string(v1alpha1.RoleEditor), string(v1alpha1.RoleAdmin)}
+
+// contribution is what a RoleBinding gives to contributors of a namespace.
+type contribution struct {
+	name, namespace string
+	members         []map[string]any
+	// whole is true when there is nobody else in the RoleBinding, such as a service account of the namespace.
+	whole bool
+}
+
+// contributionOf reads a RoleBinding; it has no members where that is of something else, or the owner's.
+func contributionOf(o map[string]any) contribution {
+	meta, _ := o["metadata"].(map[string]any)
+	ref, _ := o["roleRef"].(map[string]any)
+	role, known := contributor[number(ref["name"])]
+	of := contribution{number(meta["name"]), number(meta["namespace"]), nil, true}
+	if o["kind"] != "RoleBinding" || !known || of.name == "namespaceAdmin" {
+		return of
+	}
+	for _, one := range items(o["subjects"]) {
+		subject, _ := one.(map[string]any)
+		if subject["kind"] == "ServiceAccount" && cmp.Or(subject["namespace"], any(of.namespace)) == of.namespace {
+			of.whole = false
 			continue
 		}
-		for _, one := range items(o["subjects"]) {
-			subject, _ := one.(map[string]any)
-			if subject["kind"] == "ServiceAccount" && cmp.Or(subject["namespace"], any(namespace)) == namespace {
-				continue
+		member := map[string]any{"role": string(role)}
+		for _, key := range []string{"kind", "name", "namespace"} {
+			put(member, key, cmp.Or(subject[key], any("")))
+		}
+		of.members = append(of.members, member)
+	}
+	return of
+}
+
+// absorbed is true of a RoleBinding that is nothing but members of a Profile that comes too.
+func (c Converter) absorbed(o map[string]any) bool {
+	of := contributionOf(o)
+	return of.whole && len(of.members) > 0 && slices.ContainsFunc(c.objects, func(p map[string]any) bool {
+		meta, _ := p["metadata"].(map[string]any)
+		version, _ := p["apiVersion"].(string)
+		return meta["name"] == of.namespace && p["kind"] == "Profile" && workspaceOf("Profile", version) != nil
+	})
+}
+
+// members are the contributors of a namespace by the RoleBindings that come too, each once with the strongest role, but for the owner and the
+// namespace's service accounts.
+func (c *conversion) members(namespace string) []any {
+	var list []any
+	known := map[string]map[string]any{}
+	for _, o := range c.beside {
+		of := contributionOf(o)
+		if of.namespace != namespace {
+			continue
+		}
+		for _, m := range of.members {
+			c.note("spec", "the subjects of the RoleBinding %s have become members: delete it, or keep in it only the namespace's service accounts", of.name)
+			key := fmt.Sprint(m["kind"], "/", m["namespace"], "/", m["name"])
+			if before := known[key]; before == nil {
+				known[key], list = m, append(list, m)
+			} else if slices.Index(strength, number(m["role"])) > slices.Index(strength, number(before["role"])) {
+				before["role"] = m["role"]
 			}
-			member := map[string]any{"role": string(role)}
-			for _, key := range []string{"kind", "name", "namespace"} {
-				put(member, key, cmp.Or(subject[key], any("")))
-			}
-			c.note("spec", "the RoleBinding %s has become a member: delete it", meta["name"])
-			list = append(list, member)
 		}
 	}
 	return list
