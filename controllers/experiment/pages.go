@@ -39,32 +39,28 @@ func (p *pages) read(ctx context.Context, c client.Reader, mine []client.ListOpt
 	}
 	var found []Page
 	for i := range configs.Items {
-		page, err := p.decode(&configs.Items[i])
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, page)
+		found = append(found, p.decode(&configs.Items[i]))
 	}
 	slices.SortFunc(found, func(a, b Page) int { return strings.Compare(a.Name, b.Name) })
 	return found, nil
 }
 
-func (p *pages) decode(config *corev1.ConfigMap) (Page, error) {
+func (p *pages) decode(config *corev1.ConfigMap) Page {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if page, known := p.decoded[config.UID]; known {
-		return page, nil
+		return page
 	}
 	records, err := study.Decode(config.Data[study.PageKey])
+	page := Page{Name: config.Name, Records: records}
 	if err != nil {
-		return Page{}, fmt.Errorf("reading ConfigMap %s: %w", config.Name, err)
+		page.LeftOut = clip(err.Error(), mostMessage)
 	}
 	if len(p.decoded) >= mostPages {
 		clear(p.decoded)
 	}
-	page := Page{Name: config.Name, Records: records}
 	p.decoded[config.UID] = page
-	return page, nil
+	return page
 }
 
 // prior are the results that an experiment starts from.
