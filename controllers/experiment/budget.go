@@ -29,8 +29,8 @@ func budgetUsed(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 
 // leftOf is how many hours there are left of a budget, and how long that lasts if the trials that run go on; false where none uses it.
 func leftOf(e *v1alpha1.Experiment, s state, b v1alpha1.ResourceHours) (left float64, lasts time.Duration) {
-	u := s.study.Usage(b.Resource, s.now)
-	left = trialjob.Real(b.Hours) - max(hoursOf(e.Status.Used, b.Resource), u.Ended+u.Running)
+	u := s.study.Usage(b.Resource)
+	left = trialjob.Real(b.Hours) - max(hoursOf(e.Status.Used, b.Resource), u.Ended+u.Running(s.now))
 	if left < 1e-9 {
 		return 0, 0
 	}
@@ -55,10 +55,10 @@ func hoursOf(list []v1alpha1.ResourceHours, resource string) float64 {
 func used(e *v1alpha1.Experiment, s state, ends bool) []v1alpha1.ResourceHours {
 	var all []v1alpha1.ResourceHours
 	for _, b := range e.Spec.Budget {
-		u := s.study.Usage(b.Resource, s.now)
+		u := s.study.Usage(b.Resource)
 		hours := u.Ended
 		if ends {
-			hours += u.Running
+			hours += u.Running(s.now)
 		}
 		// Rounded up, so that what was used up stays so; what floating point adds is no hour.
 		hours = max(hoursOf(e.Status.Used, b.Resource), math.Ceil(hours*precision-1e-6)/precision)

@@ -112,6 +112,9 @@ func (w *World) study(e *v1alpha1.Experiment) {
 func studyOf(e *v1alpha1.Experiment, w World) (study.Study, []suggest.Fault) {
 	problem, faults := study.ProblemOf(study.SearchOf(e), e.Namespace, e.Name)
 	s := study.Study{Problem: problem, Objectives: e.Spec.Objectives, Prior: w.Prior, Parallel: int(max(e.Spec.ParallelTrials, 1))}
+	for _, b := range e.Spec.Budget {
+		s.Resources = append(s.Resources, b.Resource)
+	}
 	archived := w.archived()
 	s.Records = make([]study.Record, 0, len(archived)+len(w.Trials))
 	for _, p := range w.Pages {
