@@ -73,3 +73,26 @@ func TestTheBudgetIsUsedUp(t *testing.T) {
 	l.pass(all)
 	usedOf("nvidia.com/gpu=20.005")
 }
+
+// TestASuspendedExperimentEndsInTime: its running trials go on to use time and budget, and nothing else would wake it.
+func TestASuspendedExperimentEndsInTime(t *testing.T) {
+	e := search("Random", 2, 0)
+	e.Spec.MaxDurationSeconds = 7200
+	l := newLife(t, e)
+	l.pass(all)
+	e.Spec.Suspend = new(true)
+	if plan := l.pass(all); plan.Again != 2*time.Hour {
+		t.Errorf("it looks again in %s for its time", plan.Again)
+	}
+	e.Spec.Budget = []v1alpha1.ResourceHours{{Resource: v1alpha1.ResourceTrials, Hours: "2"}}
+	l.run("digits-1")
+	l.run("digits-2")
+	plan := l.pass(all)
+	if plan.Again != time.Hour+time.Millisecond {
+		t.Errorf("it looks again in %s for its budget", plan.Again)
+	}
+	l.wantPhase(v1alpha1.PhaseSuspended, v1alpha1.ReasonInProgress)
+	l.now = l.now.Add(plan.Again)
+	l.pass(all)
+	l.wantPhase(v1alpha1.PhaseFailed, v1alpha1.ReasonNoTrialSucceeded)
+}
