@@ -32,7 +32,7 @@ func Report(e *v1alpha1.Experiment, w World, now time.Time) {
 	e.Status.Trials.Archived = int32(archivedOnly(w))
 	e.Status.Best, e.Status.Pareto, e.Status.Curve = s.study.Best(), s.study.Pareto(), s.study.Curve()
 	e.Status.Failure = s.study.Failure()
-	e.Status.Used = used(e, s, d.over && e.Status.CompletionTime == nil)
+	count(e, s, d.over)
 	e.Status.EstimatedEndTime = estimate(e, s, d)
 	switch {
 	case !d.over:

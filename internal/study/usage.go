@@ -24,8 +24,11 @@ type Usage struct {
 // Running is what trials that have not ended have used until now.
 func (u Usage) Running(now time.Time) float64 { return max(0, u.Held*now.Sub(u.since).Hours()-u.later) }
 
-// Usage is what the trials have used of one of Study.Resources; nothing of another.
-func (s Summary) Usage(resource string) Usage { return s.usage[resource] }
+// Usage is what the trials have used of one of Study.Resources; false of another.
+func (s Summary) Usage(resource string) (Usage, bool) {
+	u, summed := s.usage[resource]
+	return u, summed
+}
 
 // used sums up what trials have used of a resource.
 func (s Study) used(resource string) Usage {
