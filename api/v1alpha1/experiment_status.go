@@ -92,6 +92,14 @@ type ExperimentStatus struct {
 	// +optional
 	Used []ResourceHours `json:"used,omitempty"`
 
+	// counted is what used was last reckoned by, so that Trials which are deleted give nothing back.
+	// +listType=map
+	// +listMapKey=resource
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Counted []CountedHours `json:"counted,omitempty"`
+
 	// best is the best trial; of several objectives the one that is best in the first.
 	// +optional
 	Best *BestTrial `json:"best,omitempty"`
@@ -116,6 +124,27 @@ type ExperimentStatus struct {
 	// failure is why trials fail, when the last of them fail alike.
 	// +optional
 	Failure *TrialsFailure `json:"failure,omitempty"`
+}
+
+// CountedHours is what trials used of a resource, by whether they are there still.
+type CountedHours struct {
+	// resource is that of spec.budget.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Resource string `json:"resource,omitempty"`
+
+	// present is the hours of the trials that are there, or are in the records of older ones.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +required
+	Present string `json:"present,omitempty"`
+
+	// deleted is the hours of those that somebody deleted.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +required
+	Deleted string `json:"deleted,omitempty"`
 }
 
 // TrialCounts counts trials.

@@ -57,12 +57,14 @@ type TrialSpec struct {
 
 	// index of the trial in its experiment, from 1.
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1048576
 	// +optional
 	Index int32 `json:"index,omitempty"`
 
 	// proposal is the place of the trial in the order in which an experiment's trials were proposed, from 1. It is the index, but
 	// for trials that take the place of one that somebody deleted.
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1048576
 	// +optional
 	Proposal int32 `json:"proposal,omitempty"`
 
@@ -71,11 +73,14 @@ type TrialSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2000
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=1048576
 	// +optional
 	Follows []int32 `json:"follows,omitempty"`
 
 	// results is how many results were known in all when this one was proposed.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1048576
 	// +optional
 	Results *int32 `json:"results,omitempty"`
 

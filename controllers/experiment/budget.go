@@ -4,13 +4,17 @@
 package experiment
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/millrace-ml/millrace/api/v1alpha1"
+	"github.com/millrace-ml/millrace/internal/study"
 	"github.com/millrace-ml/millrace/internal/trialjob"
 )
 
@@ -29,8 +33,8 @@ func budgetUsed(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
 
 // leftOf is how many hours there are left of a budget, and how long that lasts if the trials that run go on; false where none uses it.
 func leftOf(e *v1alpha1.Experiment, s state, b v1alpha1.ResourceHours) (left float64, lasts time.Duration) {
-	u := s.study.Usage(b.Resource, s.now)
-	left = trialjob.Real(b.Hours) - max(hoursOf(e.Status.Used, b.Resource), u.Ended+u.Running)
+	u, _ := s.study.Usage(b.Resource)
+	left = trialjob.Real(b.Hours) - max(hoursOf(e.Status.Used, b.Resource), deleted(e, u, b.Resource)+u.Ended+u.Running(s.now))
 	if left < 1e-9 {
 		return 0, 0
 	}
@@ -50,19 +54,69 @@ func hoursOf(list []v1alpha1.ResourceHours, resource string) float64 {
 	return trialjob.Real(list[i].Hours)
 }
 
-// used is what the status says of the budget. What runs is left out, or each pass would write the status anew, but for the moment in which
-// the experiment ends. What was written stays when a Trial is deleted: deleting gives no hour back.
-func used(e *v1alpha1.Experiment, s state, ends bool) []v1alpha1.ResourceHours {
-	var all []v1alpha1.ResourceHours
+// present is what the trials that are there count for: what runs does so once the experiment has ended, with what it had used by then.
+func present(u study.Usage, completed *metav1.Time) float64 {
+	if completed == nil {
+		return u.Ended
+	}
+	return u.Ended + u.Running(completed.Time)
+}
+
+// countedOf is what was counted of a resource when the status was written.
+func countedOf(e *v1alpha1.Experiment, resource string) (present, deleted float64) {
+	for _, c := range e.Status.Counted {
+		if c.Resource == resource {
+			return trialjob.Real(c.Present), trialjob.Real(c.Deleted)
+		}
+	}
+	return 0, 0
+}
+
+// deleted is what trials used that are gone: by so much less is there than was counted.
+func deleted(e *v1alpha1.Experiment, u study.Usage, resource string) float64 {
+	before, gone := countedOf(e, resource)
+	if fell := before - present(u, e.Status.CompletionTime); fell > 2/fine {
+		return gone + fell
+	}
+	return gone
+}
+
+// fine is the precision of what is counted: beside it what floating point adds is nothing.
+const fine = 1e6
+
+// fewer is true when trials that were counted are not there.
+func fewer(e *v1alpha1.Experiment, s state) bool {
+	return slices.ContainsFunc(e.Status.Counted, func(c v1alpha1.CountedHours) bool {
+		u, summed := s.study.Usage(c.Resource)
+		return summed && deleted(e, u, c.Resource) > trialjob.Real(c.Deleted)
+	})
+}
+
+// count writes what was used into the status. What runs is left out, or each pass would write the status anew, but for the moment in which
+// the experiment ends. It goes before the time of the end is written.
+func count(e *v1alpha1.Experiment, s state, over bool) {
+	var used []v1alpha1.ResourceHours
+	var counted []v1alpha1.CountedHours
+	end := e.Status.CompletionTime
 	for _, b := range e.Spec.Budget {
-		u := s.study.Usage(b.Resource, s.now)
-		hours := u.Ended
-		if ends {
-			hours += u.Running
+		u, _ := s.study.Usage(b.Resource)
+		gone := deleted(e, u, b.Resource)
+		hours := gone + u.Ended
+		if over && end == nil {
+			hours += u.Running(s.now)
 		}
 		// Rounded up, so that what was used up stays so; what floating point adds is no hour.
 		hours = max(hoursOf(e.Status.Used, b.Resource), math.Ceil(hours*precision-1e-6)/precision)
-		all = append(all, v1alpha1.ResourceHours{Resource: b.Resource, Hours: strconv.FormatFloat(hours, 'f', -1, 64)})
+		used = append(used, v1alpha1.ResourceHours{Resource: b.Resource, Hours: decimal(hours)})
+		var until *metav1.Time
+		if over {
+			until = cmp.Or(end, stamp(s.now))
+		}
+		counted = append(counted, v1alpha1.CountedHours{
+			Resource: b.Resource, Present: decimal(math.Round(present(u, until)*fine) / fine), Deleted: decimal(math.Round(gone*fine) / fine),
+		})
 	}
-	return all
+	e.Status.Used, e.Status.Counted = used, counted
 }
+
+func decimal(hours float64) string { return strconv.FormatFloat(hours, 'f', -1, 64) }

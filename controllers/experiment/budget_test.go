@@ -73,3 +73,70 @@ func TestTheBudgetIsUsedUp(t *testing.T) {
 	l.pass(all)
 	usedOf("nvidia.com/gpu=20.005")
 }
+
+// TestASuspendedExperimentEndsInTime: its running trials go on to use time and budget, and nothing else would wake it.
+func TestASuspendedExperimentEndsInTime(t *testing.T) {
+	e := search("Random", 2, 0)
+	e.Spec.MaxDurationSeconds = 7200
+	l := newLife(t, e)
+	l.pass(all)
+	e.Spec.Suspend = new(true)
+	if plan := l.pass(all); plan.Again != 2*time.Hour {
+		t.Errorf("it looks again in %s for its time", plan.Again)
+	}
+	e.Spec.Budget = []v1alpha1.ResourceHours{{Resource: v1alpha1.ResourceTrials, Hours: "2"}}
+	l.run("digits-1")
+	l.run("digits-2")
+	plan := l.pass(all)
+	if plan.Again != time.Hour+time.Millisecond {
+		t.Errorf("it looks again in %s for its budget", plan.Again)
+	}
+	l.wantPhase(v1alpha1.PhaseSuspended, v1alpha1.ReasonInProgress)
+	l.now = l.now.Add(plan.Again)
+	l.pass(all)
+	l.wantPhase(v1alpha1.PhaseFailed, v1alpha1.ReasonNoTrialSucceeded)
+}
+
+// TestDeletedTrialsGiveNothingBack: all are deleted, those that run when the budget is used up too, and an hour more is an hour.
+func TestDeletedTrialsGiveNothingBack(t *testing.T) {
+	e := search("Random", 2, 0)
+	e.Spec.Budget = []v1alpha1.ResourceHours{{Resource: v1alpha1.ResourceTrials, Hours: "2"}}
+	e.Spec.AtEnd = v1alpha1.AtEndFinish
+	l := newLife(t, e)
+	removeAll := func() {
+		for len(l.w.Trials) > 0 {
+			l.remove(&l.w.Trials[0])
+		}
+	}
+	left := func(want time.Duration) {
+		t.Helper()
+		l.pass(all)
+		for _, name := range l.active() {
+			l.run(name)
+		}
+		if got := l.pass(all).Again * 2; got.Round(time.Minute) != want {
+			t.Errorf("%s are left, want %s (%+v of %+v)", got, want, l.e.Status.Counted, l.e.Spec.Budget)
+		}
+	}
+	left(2 * time.Hour)
+	l.now = l.now.Add(30 * time.Minute)
+	l.finish("digits-1", v1alpha1.PhaseSucceeded, "1")
+	l.finish("digits-2", v1alpha1.PhaseSucceeded, "1")
+	l.pass(all)
+	removeAll()
+	left(time.Hour)
+	l.now = l.now.Add(30 * time.Minute)
+	l.pass(all)
+	l.wantPhase(v1alpha1.PhaseFailed, v1alpha1.ReasonNoTrialSucceeded)
+	removeAll() // they ran when it ended
+	l.pass(all)
+	for _, hours := range []string{"3", "4"} {
+		e.Spec.Budget[0].Hours = hours
+		left(time.Hour)
+		l.now = l.now.Add(30 * time.Minute)
+		l.pass(all)
+		l.wantPhase(v1alpha1.PhaseFailed, v1alpha1.ReasonNoTrialSucceeded)
+		removeAll()
+		l.pass(all)
+	}
+}

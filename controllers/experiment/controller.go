@@ -6,7 +6,6 @@ package experiment
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +22,7 @@ import (
 	"github.com/millrace-ml/millrace/api/v1alpha1"
 	"github.com/millrace-ml/millrace/internal/engine"
 	"github.com/millrace-ml/millrace/internal/index"
+	"github.com/millrace-ml/millrace/internal/names"
 	"github.com/millrace-ml/millrace/internal/proposer"
 	"github.com/millrace-ml/millrace/internal/study"
 	"github.com/millrace-ml/millrace/internal/trialjob"
@@ -75,16 +75,15 @@ type observer struct {
 }
 
 func (o observer) observe(ctx context.Context, c client.Reader, e *v1alpha1.Experiment) (World, error) {
-	var w World
-	var trials v1alpha1.TrialList
-	mine := []client.ListOption{client.InNamespace(e.Namespace), client.MatchingFields{index.OwnerUID: string(e.UID)}}
-	if err := c.List(ctx, &trials, append(slices.Clone(mine), client.UnsafeDisableDeepCopy)...); err != nil {
-		return w, fmt.Errorf("reading trials: %w", err)
-	}
-	w.Trials = trials.Items
-	var err error
-	if w.Pages, err = o.read(ctx, c, mine); err != nil {
+	w, err := o.load(ctx, c, e, client.MatchingFields{index.OwnerUID: string(e.UID)})
+	if err != nil {
 		return w, err
+	}
+	if w.study(e); fewer(e, stateOf(e, w, time.Time{})) {
+		// A manager that has just started may see older trials than the status counted, which would be counted twice.
+		if w, err = o.load(ctx, o.Live, e, client.MatchingLabels{names.Experiment: e.Name}); err != nil {
+			return w, err
+		}
 	}
 	err = c.Get(ctx, client.ObjectKeyFromObject(e), &v1alpha1.Suggestion{})
 	if w.Recorded = err == nil; client.IgnoreNotFound(err) != nil {

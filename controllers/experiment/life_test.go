@@ -113,7 +113,7 @@ func (l *life) create(o engine.Object) {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		l.w.Pages = append(l.w.Pages, Page{made.Name, records})
+		l.w.Pages = append(l.w.Pages, Page{Name: made.Name, Records: records})
 	case *v1alpha1.Suggestion:
 		l.w.Recorded = true
 	}

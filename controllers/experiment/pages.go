@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -31,40 +32,47 @@ func newPages() *pages { return &pages{decoded: map[types.UID]Page{}} }
 // mostPages is how many pages are kept decoded before they are read anew.
 const mostPages = 1000
 
-// read lists the pages of an experiment, in their order.
-func (p *pages) read(ctx context.Context, c client.Reader, mine []client.ListOption) ([]Page, error) {
+// load lists the trials of an experiment, and its pages in their order.
+func (p *pages) load(ctx context.Context, c client.Reader, e *v1alpha1.Experiment, mine client.ListOption) (World, error) {
+	var trials v1alpha1.TrialList
 	var configs corev1.ConfigMapList
-	if err := c.List(ctx, &configs, append(slices.Clone(mine), client.UnsafeDisableDeepCopy)...); err != nil {
-		return nil, fmt.Errorf("reading pages of trials: %w", err)
+	if err := c.List(ctx, &trials, client.InNamespace(e.Namespace), mine, client.UnsafeDisableDeepCopy); err != nil {
+		return World{}, fmt.Errorf("reading trials of %s: %w", e.Name, err)
 	}
-	var found []Page
-	for i := range configs.Items {
-		page, err := p.decode(&configs.Items[i])
-		if err != nil {
-			return nil, err
+	if err := c.List(ctx, &configs, client.InNamespace(e.Namespace), mine, client.UnsafeDisableDeepCopy); err != nil {
+		return World{}, fmt.Errorf("reading pages of trials of %s: %w", e.Name, err)
+	}
+	var w World
+	for i := range trials.Items {
+		if metav1.IsControlledBy(&trials.Items[i], e) {
+			w.Trials = append(w.Trials, trials.Items[i])
 		}
-		found = append(found, page)
 	}
-	slices.SortFunc(found, func(a, b Page) int { return strings.Compare(a.Name, b.Name) })
-	return found, nil
+	for i := range configs.Items {
+		if metav1.IsControlledBy(&configs.Items[i], e) {
+			w.Pages = append(w.Pages, p.decode(&configs.Items[i]))
+		}
+	}
+	slices.SortFunc(w.Pages, func(a, b Page) int { return strings.Compare(a.Name, b.Name) })
+	return w, nil
 }
 
-func (p *pages) decode(config *corev1.ConfigMap) (Page, error) {
+func (p *pages) decode(config *corev1.ConfigMap) Page {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if page, known := p.decoded[config.UID]; known {
-		return page, nil
+		return page
 	}
 	records, err := study.Decode(config.Data[study.PageKey])
+	page := Page{Name: config.Name, Records: records}
 	if err != nil {
-		return Page{}, fmt.Errorf("reading ConfigMap %s: %w", config.Name, err)
+		page.LeftOut = clip(err.Error(), mostMessage)
 	}
 	if len(p.decoded) >= mostPages {
 		clear(p.decoded)
 	}
-	page := Page{Name: config.Name, Records: records}
 	p.decoded[config.UID] = page
-	return page, nil
+	return page
 }
 
 // prior are the results that an experiment starts from.
@@ -92,15 +100,8 @@ func recordsOf(ctx context.Context, c client.Reader, p *pages, name client.Objec
 	if err := c.Get(ctx, name, &other); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
-	var w World
-	var trials v1alpha1.TrialList
-	mine := []client.ListOption{client.InNamespace(name.Namespace), client.MatchingFields{index.OwnerUID: string(other.UID)}}
-	if err := c.List(ctx, &trials, append(slices.Clone(mine), client.UnsafeDisableDeepCopy)...); err != nil {
-		return nil, fmt.Errorf("reading trials of %s: %w", name.Name, err)
-	}
-	var err error
-	w.Trials = trials.Items
-	if w.Pages, err = p.read(ctx, c, mine); err != nil {
+	w, err := p.load(ctx, c, &other, client.MatchingFields{index.OwnerUID: string(other.UID)})
+	if err != nil {
 		return nil, err
 	}
 	s, _ := studyOf(&other, w)

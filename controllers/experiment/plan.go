@@ -200,7 +200,7 @@ func nextPage(e *v1alpha1.Experiment, w World) *corev1.ConfigMap {
 	archived := w.archived()
 	var old []study.Record
 	for i := range w.Trials {
-		if t := &w.Trials[i]; ended(t) && !archived.has(t) {
+		if t := &w.Trials[i]; ended(t) && !archived.has(t) && numbered(t) == nil {
 			old = append(old, study.RecordOf(t))
 		}
 	}

@@ -221,23 +221,30 @@ func timeLeft(e *v1alpha1.Experiment, now time.Time) (time.Duration, bool) {
 	return e.Status.StartTime.Add(time.Duration(e.Spec.MaxDurationSeconds) * time.Second).Sub(now), true
 }
 
-func suspended(e *v1alpha1.Experiment, _ World, _ state) (decision, bool) {
-	d := decision{phase: v1alpha1.PhaseSuspended, reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: no further trials are made."}
+// wake is how long it is until the time or a budget is used up; 0 when neither ever is as things stand.
+func wake(e *v1alpha1.Experiment, s state) time.Duration {
+	again := time.Duration(e.Spec.MaxDurationSeconds) * time.Second
+	if left, bounded := timeLeft(e, s.now); bounded {
+		again = left
+	}
+	for _, b := range e.Spec.Budget {
+		if _, lasts := leftOf(e, s, b); lasts < math.MaxInt64 && (again == 0 || lasts < again) {
+			again = lasts
+		}
+	}
+	return again
+}
+
+// suspended ends as any other: the trials that run go on, and use time and budget.
+func suspended(e *v1alpha1.Experiment, _ World, s state) (decision, bool) {
+	d := decision{
+		phase: v1alpha1.PhaseSuspended, reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: no further trials are made.", again: wake(e, s),
+	}
 	return d, e.Spec.Suspend != nil && *e.Spec.Suspend
 }
 
 func goesOn(e *v1alpha1.Experiment, w World, s state) (decision, bool) {
-	d := decision{phase: v1alpha1.PhaseRunning}
-	if left, bounded := timeLeft(e, s.now); bounded {
-		d.again = left
-	} else if e.Spec.MaxDurationSeconds > 0 {
-		d.again = time.Duration(e.Spec.MaxDurationSeconds) * time.Second
-	}
-	for _, b := range e.Spec.Budget {
-		if _, lasts := leftOf(e, s, b); lasts < math.MaxInt64 && (d.again == 0 || lasts < d.again) {
-			d.again = lasts
-		}
-	}
+	d := decision{phase: v1alpha1.PhaseRunning, again: wake(e, s)}
 	counts := s.study.Counts
 	switch {
 	case *counts.Running > 0:

@@ -5,6 +5,7 @@ package experiment
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -20,7 +21,7 @@ func Report(e *v1alpha1.Experiment, w World, now time.Time) {
 	s := stateOf(e, w, now)
 	d := decide(e, w, s)
 	e.Status.Phase = d.phase
-	conditions(e, d)
+	conditions(e, d, leftOut(w))
 	if d.rejected {
 		return
 	}
@@ -31,7 +32,7 @@ func Report(e *v1alpha1.Experiment, w World, now time.Time) {
 	e.Status.Trials.Archived = int32(archivedOnly(w))
 	e.Status.Best, e.Status.Pareto, e.Status.Curve = s.study.Best(), s.study.Pareto(), s.study.Curve()
 	e.Status.Failure = s.study.Failure()
-	e.Status.Used = used(e, s, d.over && e.Status.CompletionTime == nil)
+	count(e, s, d.over)
 	e.Status.EstimatedEndTime = estimate(e, s, d)
 	switch {
 	case !d.over:
@@ -73,7 +74,7 @@ func estimate(e *v1alpha1.Experiment, s state, d decision) *metav1.Time {
 }
 
 // conditions say the same as the decision, each in its own terms.
-func conditions(e *v1alpha1.Experiment, d decision) {
+func conditions(e *v1alpha1.Experiment, d decision, leftOut string) {
 	stuck := d.rejected || d.over && !d.good
 	healthy := func(reason, message string) (string, string) {
 		if stuck {
@@ -81,7 +82,7 @@ func conditions(e *v1alpha1.Experiment, d decision) {
 		}
 		return reason, message
 	}
-	accepted, why := v1alpha1.ReasonAccepted, "Trials can be made."
+	accepted, why := v1alpha1.ReasonAccepted, strings.TrimSpace("Trials can be made. "+leftOut)
 	if d.rejected {
 		accepted, why = d.reason, d.message
 	}

@@ -5,6 +5,7 @@ package experiment
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -45,13 +46,16 @@ type World struct {
 type Page struct {
 	Name    string
 	Records []study.Record
+	// LeftOut is what of it is no record; empty when all are.
+	LeftOut string
 }
 
 // marks are proposals by their numbers.
 type marks []bool
 
 func (m marks) has(t *v1alpha1.Trial) bool {
-	return int(t.Spec.Proposal) < len(m) && m[t.Spec.Proposal]
+	n := int(t.Spec.Proposal)
+	return n >= 0 && n < len(m) && m[n]
 }
 
 // archived are those of which a page has the record.
@@ -66,6 +70,30 @@ func (w World) archived() marks {
 		}
 	}
 	return known
+}
+
+// numbered is what is wrong with the numbers of a trial, which somebody may have made by hand.
+func numbered(t *v1alpha1.Trial) error {
+	r := study.Record{Proposal: int(t.Spec.Proposal), Index: int(t.Spec.Index)}
+	for _, f := range t.Spec.Follows {
+		r.Follows = append(r.Follows, int(f))
+	}
+	return r.Check()
+}
+
+// leftOut says what is no part of the search although it is the experiment's; empty when all is.
+func leftOut(w World) string {
+	for _, p := range w.Pages {
+		if p.LeftOut != "" {
+			return fmt.Sprintf("ConfigMap %s is left out in part: %s. Delete it if Millrace did not make it.", p.Name, p.LeftOut)
+		}
+	}
+	for i := range w.Trials {
+		if err := numbered(&w.Trials[i]); err != nil {
+			return fmt.Sprintf("Trial %s is left out: spec.%s. Delete it.", w.Trials[i].Name, err)
+		}
+	}
+	return ""
 }
 
 // studied is the search of an experiment with its trials, and what is wrong with it.
@@ -84,6 +112,9 @@ func (w *World) study(e *v1alpha1.Experiment) {
 func studyOf(e *v1alpha1.Experiment, w World) (study.Study, []suggest.Fault) {
 	problem, faults := study.ProblemOf(study.SearchOf(e), e.Namespace, e.Name)
 	s := study.Study{Problem: problem, Objectives: e.Spec.Objectives, Prior: w.Prior, Parallel: int(max(e.Spec.ParallelTrials, 1))}
+	for _, b := range e.Spec.Budget {
+		s.Resources = append(s.Resources, b.Resource)
+	}
 	archived := w.archived()
 	s.Records = make([]study.Record, 0, len(archived)+len(w.Trials))
 	for _, p := range w.Pages {
@@ -91,7 +122,7 @@ func studyOf(e *v1alpha1.Experiment, w World) (study.Study, []suggest.Fault) {
 	}
 	paged := len(s.Records)
 	for i := range w.Trials {
-		if t := &w.Trials[i]; !archived.has(t) {
+		if t := &w.Trials[i]; !archived.has(t) && numbered(t) == nil {
 			s.Records = append(s.Records, study.RecordOf(t))
 		}
 	}

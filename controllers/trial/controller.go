@@ -137,6 +137,9 @@ func (o observer) look(ctx context.Context, c client.Reader, t *v1alpha1.Trial, 
 	}
 	w.Requests, w.Began = requestsOf(pods.Items), beganAt(pods.Items)
 	state := trialjob.Judge(t.Spec.Template, w.Job).State
+	if t.Status.Requests == nil && (state == trialjob.Succeeded || state == trialjob.Failed || t.Spec.Stop != nil) {
+		w.Held = heldBy(pods.Items)
+	}
 	if state == trialjob.Failed {
 		w.Cause = causeOf(pods.Items)
 	}

@@ -90,7 +90,7 @@ func (c *planCase) play(t *testing.T) outcome {
 
 func (c *planCase) world(t *testing.T) World {
 	t.Helper()
-	w := World{Server: c.Server, Reading: c.Reading, Why: c.Why, Cause: causeOf(c.Pods), Requests: requestsOf(c.Pods), Began: beganAt(c.Pods), Measured: trialjob.Measured{Drained: c.Drained, Series: map[string]trialjob.Series{}}}
+	w := World{Server: c.Server, Reading: c.Reading, Why: c.Why, Cause: causeOf(c.Pods), Requests: requestsOf(c.Pods), Held: heldBy(c.Pods), Began: beganAt(c.Pods), Measured: trialjob.Measured{Drained: c.Drained, Series: map[string]trialjob.Series{}}}
 	if w.Reading == "" {
 		w.Reading = Read
 	}

@@ -15,12 +15,11 @@ import (
 	"github.com/millrace-ml/millrace/internal/accelerator"
 )
 
-// requestsOf is what pods hold together or, when all have ended, what they held.
+// requestsOf is what pods hold together now.
 func requestsOf(pods []corev1.Pod) corev1.ResourceList {
 	sum := corev1.ResourceList{}
-	over := !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return accelerator.Holds(&p) })
 	for i := range pods {
-		if pods[i].Spec.NodeName == "" || !over && !accelerator.Holds(&pods[i]) {
+		if !accelerator.Holds(&pods[i]) {
 			continue
 		}
 		for name, each := range resource.PodRequests(&pods[i], resource.PodResourcesOptions{}) {
@@ -31,6 +30,74 @@ func requestsOf(pods []corev1.Pod) corev1.ResourceList {
 	}
 	return sum
 }
+
+// turn is a pod that comes to hold what it requests, or leaves it.
+type turn struct {
+	at    time.Time
+	pod   *corev1.Pod
+	leave bool
+}
+
+// heldBy is the most of each resource that pods which had a node held at once: steps and retries run one after another.
+func heldBy(pods []corev1.Pod) corev1.ResourceList {
+	var turns []turn
+	for i := range pods {
+		if pods[i].Spec.NodeName == "" {
+			continue
+		}
+		from, until := ranFrom(&pods[i]), ranUntil(&pods[i])
+		turns = append(turns, turn{from, &pods[i], false})
+		if !until.After(from) {
+			until = from.Add(1) // what ran for less than a second was there
+		}
+		turns = append(turns, turn{until, &pods[i], true})
+	}
+	slices.SortStableFunc(turns, func(a, b turn) int {
+		if c := a.at.Compare(b.at); c != 0 || a.leave == b.leave {
+			return c
+		}
+		return map[bool]int{true: -1, false: 1}[a.leave]
+	})
+	sum, highest := corev1.ResourceList{}, corev1.ResourceList{}
+	for _, turn := range turns {
+		for name, each := range resource.PodRequests(turn.pod, resource.PodResourcesOptions{}) {
+			total := sum[name].DeepCopy()
+			if turn.leave {
+				each.Neg()
+			}
+			total.Add(each)
+			if sum[name] = total; total.Cmp(highest[name]) > 0 {
+				highest[name] = total
+			}
+		}
+	}
+	return highest
+}
+
+// ranFrom is when a pod came to run or, where its kubelet does not say, was made.
+func ranFrom(p *corev1.Pod) time.Time {
+	if began := beganAt([]corev1.Pod{*p}); !began.IsZero() {
+		return began
+	}
+	return p.CreationTimestamp.Time
+}
+
+// ranUntil is when the last container of a pod ended; for one that holds its node still that is not yet.
+func ranUntil(p *corev1.Pod) time.Time {
+	if accelerator.Holds(p) {
+		return endless
+	}
+	var end time.Time
+	for _, s := range p.Status.ContainerStatuses {
+		if s.State.Terminated != nil && s.State.Terminated.FinishedAt.After(end) {
+			end = s.State.Terminated.FinishedAt.Time
+		}
+	}
+	return end
+}
+
+// endless is later than any time of a pod.
+var endless = time.Unix(1<<40, 0)
 
 // beganAt is when the first container of some pods started; the zero time when none did.
 func beganAt(pods []corev1.Pod) time.Time {

@@ -32,10 +32,7 @@ func Report(t *v1alpha1.Trial, w World, now time.Time) {
 	if d.phase == v1alpha1.PhaseRunning && t.Status.StartTime == nil {
 		t.Status.StartTime = stamp(now)
 	}
-	// A short trial is written once, at its end.
-	if d.phase == v1alpha1.PhaseRunning || t.Status.Requests == nil {
-		t.Status.Requests = most(t.Status.Requests, w.Requests)
-	}
+	t.Status.Requests = requested(t, w, d)
 	if d.reason == v1alpha1.ReasonJobDeleted {
 		t.Status.Job = nil
 	}
@@ -47,6 +44,17 @@ func Report(t *v1alpha1.Trial, w World, now time.Time) {
 		t.Status.Metrics, t.Status.Curve = d.values, curveOf(t, w)
 	}
 	conditions(t, d)
+}
+
+// requested is what the status says of requests. A short trial is written once, at its end: its pods, which have ended, tell of it then.
+func requested(t *v1alpha1.Trial, w World, d decision) []v1alpha1.ResourceRequest {
+	switch {
+	case d.over && t.Status.Requests == nil:
+		return most(nil, w.Held)
+	case d.phase == v1alpha1.PhaseRunning:
+		return most(t.Status.Requests, w.Requests)
+	}
+	return t.Status.Requests
 }
 
 func stamp(t time.Time) *metav1.Time {

@@ -40,10 +40,10 @@ type World struct {
 	Job *unstructured.Unstructured
 	// Cause is how the first of its pods failed, where the job failed.
 	Cause string
-	// Requests are what its pods with a node request together, those that have not ended if there are such, and Began is when the first
+	// Requests are what its pods hold together now, Held the most that those which are there held at once, and Began is when the first
 	// container of them started.
-	Requests corev1.ResourceList
-	Began    time.Time
+	Requests, Held corev1.ResourceList
+	Began          time.Time
 	// Measured is what is known of its metrics. Unmetered is true when nobody measures anything here.
 	Measured  trialjob.Measured
 	Unmetered bool

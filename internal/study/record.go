@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -175,15 +176,47 @@ func Encode(records []Record) string {
 	return page.String()
 }
 
-// Decode reads a page.
+// MostTrials is the greatest number of a proposal or an index, which also the schema of a Trial has.
+const MostTrials = 1 << 20
+
+// Check is what is wrong with the numbers of a record; nil when nothing is. Pages and Trials may be anybody's who can write to the namespace.
+func (r Record) Check() error {
+	if r.Proposal < 1 || r.Proposal > MostTrials {
+		return fmt.Errorf("proposal %d is not in 1 to %d", r.Proposal, MostTrials)
+	}
+	if r.Index < 0 || r.Index > MostTrials {
+		return fmt.Errorf("index %d is not in 0 to %d", r.Index, MostTrials)
+	}
+	for _, f := range r.Follows {
+		if f < 1 || f > MostTrials {
+			return fmt.Errorf("follows: %d is not in 1 to %d", f, MostTrials)
+		}
+	}
+	return nil
+}
+
+// Decode reads a page. Lines that are no records are left out, and the error says how many, and what is wrong with the first.
 func Decode(page string) ([]Record, error) {
 	var records []Record
-	for line := range bytes.Lines([]byte(page)) {
+	var first error
+	left, number := 0, 0
+	for line := range strings.Lines(page) {
+		number++
 		var r Record
-		if err := json.Unmarshal(line, &r); err != nil {
-			return nil, fmt.Errorf("reading a page of trials: %w", err)
+		err := json.Unmarshal([]byte(line), &r)
+		if err == nil {
+			err = r.Check()
 		}
-		records = append(records, r)
+		if err == nil {
+			records = append(records, r)
+			continue
+		}
+		if left++; first == nil {
+			first = fmt.Errorf("line %d: %w", number, err)
+		}
+	}
+	if left > 0 {
+		return records, fmt.Errorf("%d lines are no records: %w", left, first)
 	}
 	return records, nil
 }

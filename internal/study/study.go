@@ -22,6 +22,8 @@ type Study struct {
 	Prior []suggest.Trial
 	// Parallel is how many trials there are at once.
 	Parallel int
+	// Resources are those of which the use is summed up.
+	Resources []string
 }
 
 // Result is what a search came to.

@@ -129,3 +129,22 @@ func TestFailuresAreAlikeButForNamesAndNumbers(t *testing.T) {
 		t.Errorf("got %+v after a success", f)
 	}
 }
+
+// FuzzDecode: whatever a page has, what is read of it can be counted with, and written again.
+func FuzzDecode(f *testing.F) {
+	for _, line := range []string{"", "{}", `{"proposal":300000000000}`, `{"proposal":-1}`, `{"proposal":2,"follows":[0]}`, `{"proposal":1,"requests":[{"resource":"cpu","quantity":"-1"}]}`} {
+		f.Add(line + "\n" + Encode([]Record{ended(1, 1, v1alpha1.PhaseSucceeded, "1")}))
+	}
+	f.Fuzz(func(t *testing.T, page string) {
+		records, err := Decode(page)
+		for _, r := range records {
+			if wrong := r.Check(); wrong != nil {
+				t.Fatal(wrong)
+			}
+		}
+		again, wrong := Decode(Encode(records))
+		if wrong != nil || len(again) != len(records) || err == nil && len(records) < strings.Count(page, "\n") {
+			t.Fatalf("%d records, then %d (%v, %v)", len(records), len(again), err, wrong)
+		}
+	})
+}

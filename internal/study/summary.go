@@ -32,6 +32,8 @@ type Summary struct {
 	// one that was stopped early is among them where it had reached one.
 	ended   []*Record
 	results []suggest.Trial
+	// usage is that of each of Study.Resources.
+	usage map[string]Usage
 }
 
 // Sum works a summary out.
@@ -45,6 +47,10 @@ func (s Study) Sum() Summary {
 		if values := valuesOf(s.Objectives, r.Metrics); values != nil && r.State() != suggest.Failed {
 			sum.results = append(sum.results, suggest.Trial{Name: r.Name, State: suggest.Succeeded, Values: values, Finished: len(sum.results) + 1})
 		}
+	}
+	sum.usage = map[string]Usage{}
+	for _, resource := range s.Resources {
+		sum.usage[resource] = s.used(resource)
 	}
 	return sum
 }
