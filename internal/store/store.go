@@ -67,7 +67,8 @@ type Store struct {
 	Limits Limits
 	// Clock may be set before the first call.
 	Clock clock.PassiveClock
-	// Cluster tells the trials of this cluster from those of others in the same database. It may be set before the first call.
+	// Cluster tells the trials of this cluster from those of others in the same database; without it none is listed. It may be set
+	// before the first call.
 	Cluster string
 
 	db      *sql.DB
