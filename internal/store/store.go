@@ -139,7 +139,7 @@ func (s *Store) transact(ctx context.Context, doing string, f func(*sql.Tx) erro
 }
 
 func (s *Store) once(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
 	if err != nil {
 		return err
 	}
