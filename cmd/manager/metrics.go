@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -48,12 +50,15 @@ func measure(ctx context.Context, mgr ctrl.Manager, rc *rest.Config, cfg config.
 	if err != nil {
 		return controllers.Metrics{}, fmt.Errorf("making a client: %w", err)
 	}
-	db.Limits, db.Cluster = cfg.Store.Limits(), cluster(ctx, api)
+	log := mgr.GetLogger().WithName("metrics")
+	db.Limits = cfg.Store.Limits()
+	if db.Cluster, err = cluster(ctx, api, log); err != nil {
+		return controllers.Metrics{}, err
+	}
 	opts := collect.DefaultOptions()
 	if cfg.Replicas > 1 {
 		opts.Refresh = shared
 	}
-	log := mgr.GetLogger().WithName("metrics")
 	collector := collect.New(db, api.CoreV1(), clock.RealClock{}, log, opts)
 	m := controllers.Metrics{Meter: meter.New(collector), Launcher: cfg.Launcher.Image}
 	err = errors.Join(mgr.Add(collector), mgr.Add(&store.Janitor{Store: db, Ticks: time.Tick(prunes), Log: log}))
@@ -99,16 +104,20 @@ func home(said string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// cluster tells this cluster from others: the UID of a namespace that each has and nobody can delete. It is empty when it cannot be
-// had; metrics go by their age alone then.
-func cluster(ctx context.Context, api kubernetes.Interface) string {
+// cluster tells this cluster from others: the UID of a namespace that each has and nobody can delete. It is empty where the manager may
+// not read it; metrics go by their age alone then.
+func cluster(ctx context.Context, api kubernetes.Interface, log logr.Logger) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	namespace, err := api.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
-	if err != nil {
-		return ""
+	if apierrors.IsForbidden(err) {
+		log.Info("Metrics of trials that are deleted stay for store.retention: for them to go at once allow the manager to get the namespace kube-system")
+		return "", nil
 	}
-	return string(namespace.UID)
+	if err != nil {
+		return "", fmt.Errorf("telling this cluster from others by its namespace %s: %w", metav1.NamespaceSystem, err)
+	}
+	return string(namespace.UID), nil
 }
 
 // ownImage is the image of the manager's container, which has the launcher too; empty when it is not known, and trials that need the

@@ -25,13 +25,16 @@ func points(e *v1alpha1.Experiment) []suggest.Trial {
 }
 
 // evidence are the trials of another experiment that have a value of every objective of this one, and its parameters. They had ended
-// when this one was made, so that what is known is the same whenever it is asked.
+// when this one was made, so that what is known is the same whenever it is asked. A curve is of the first metric there is.
 func evidence(e *v1alpha1.Experiment, from string, records []study.Record) []suggest.Trial {
 	var known []suggest.Trial
 	for _, r := range records {
 		t := r.Trial(e.Spec.Objectives, 1)
 		if r.Ended.After(e.CreationTimestamp.Time) || t.State != suggest.Succeeded || t.Values == nil || !assigns(e, r.Assignment) {
 			continue
+		}
+		if r.Metrics[0].Name == e.Spec.Objectives[0].Metric {
+			t.Curve = study.CurveOf(r.Curve)
 		}
 		t.Name = from + "/" + t.Name
 		known = append(known, t)

@@ -48,6 +48,7 @@ func sweeping(t *testing.T, trials ...store.Trial) (*Sweeper, *store.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	s.Cluster = "home"
 	var batches []store.Batch
 	for _, trial := range trials {
 		samples := []observe.Sample{{Metric: "loss", Value: 1, At: time.Unix(1, 0)}}

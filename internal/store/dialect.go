@@ -35,6 +35,8 @@ type dialect struct {
 	ignore string
 	// forUpdate ends a select of rows that the transaction will change.
 	forUpdate string
+	// isolation is that of transactions.
+	isolation sql.IsolationLevel
 	// lock and unlock make migrations one after another.
 	lock, unlock string
 	// retry says whether a transaction may succeed when it is tried again.
@@ -58,6 +60,8 @@ var dialects = map[string]dialect{
 		// INSERT IGNORE would pass over other mistakes too.
 		ignore:    "ON DUPLICATE KEY UPDATE COLUMN = COLUMN",
 		forUpdate: " FOR UPDATE",
+		// By default a look for a row that is not there locks the gap, and writers of new rows deadlock over and over.
+		isolation: sql.LevelReadCommitted,
 		lock:      "SELECT GET_LOCK('millrace_schema', 60)", unlock: "SELECT RELEASE_LOCK('millrace_schema')",
 		retry: func(err error) bool { return mysqlCode(err, 1062, 1205, 1213) },
 	},

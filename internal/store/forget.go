@@ -33,21 +33,29 @@ func (s *Store) Delete(ctx context.Context, trial Trial) error {
 	}, trial.UID)
 	for _, id := range series {
 		if err == nil {
-			err = s.drop(ctx, id, "DELETE FROM millrace_samples WHERE series = ?", "DELETE FROM millrace_series WHERE id = ?")
+			of := []any{id}
+			err = s.drop(ctx, query{"DELETE FROM millrace_samples WHERE series = ?", of}, query{"DELETE FROM millrace_series WHERE id = ?", of})
 		}
 	}
 	if err == nil {
-		err = s.drop(ctx, trial.UID, "DELETE FROM millrace_streams WHERE uid = ?", "DELETE FROM millrace_trials WHERE uid = ?")
+		err = s.drop(ctx, query{"DELETE FROM millrace_streams WHERE uid = ?", []any{trial.UID}},
+			query{"DELETE FROM millrace_trials WHERE cluster = ? AND uid = ?", []any{s.Cluster, trial.UID}})
 	}
 	s.usage.forget(trial.Namespace)
 	return doing("forgetting a trial", err)
 }
 
-// drop runs statements about one thing in a transaction.
-func (s *Store) drop(ctx context.Context, of any, statements ...string) error {
+// query is a statement and its parameters.
+type query struct {
+	text string
+	args []any
+}
+
+// drop runs statements in a transaction.
+func (s *Store) drop(ctx context.Context, queries ...query) error {
 	return s.transact(ctx, "dropping metrics", func(tx *sql.Tx) error {
-		for _, statement := range statements {
-			if _, err := tx.ExecContext(ctx, s.dialect.bind(statement), of); err != nil {
+		for _, q := range queries {
+			if _, err := tx.ExecContext(ctx, s.dialect.bind(q.text), q.args...); err != nil {
 				return err
 			}
 		}

@@ -69,10 +69,16 @@ func (s *Store) room(ctx context.Context, tx *sql.Tx, namespace string, kept int
 }
 
 // Prune drops series that were silent longer than Limits.Age, and the values of those that were silent longest while there are more
-// than Limits.Total. Observations outlive their values.
+// than Limits.Total. Observations outlive their values. A trial of which nothing is left is not listed any more.
 func (s *Store) Prune(ctx context.Context) error {
-	old := s.Clock.Now().Add(-s.Limits.Age).UnixNano()
-	if err := s.transact(ctx, "dropping old metrics", func(tx *sql.Tx) error { return s.dropBefore(ctx, tx, old) }); err != nil {
+	old := []any{s.Clock.Now().Add(-s.Limits.Age).UnixNano()}
+	if err := s.drop(ctx,
+		query{"DELETE FROM millrace_samples WHERE series IN (SELECT id FROM millrace_series WHERE updated < ?)", old},
+		query{"DELETE FROM millrace_series WHERE updated < ?", old},
+		query{"DELETE FROM millrace_streams WHERE updated < ?", old},
+		query{"DELETE FROM millrace_trials WHERE NOT EXISTS (SELECT 1 FROM millrace_series s WHERE s.uid = millrace_trials.uid)" +
+			" AND NOT EXISTS (SELECT 1 FROM millrace_streams s WHERE s.uid = millrace_trials.uid)", nil},
+	); err != nil {
 		return err
 	}
 	var total int64
@@ -88,19 +94,6 @@ func (s *Store) Prune(ctx context.Context) error {
 			return err
 		}
 		total -= dropped
-	}
-	return nil
-}
-
-func (s *Store) dropBefore(ctx context.Context, tx *sql.Tx, at int64) error {
-	for _, query := range []string{
-		"DELETE FROM millrace_samples WHERE series IN (SELECT id FROM millrace_series WHERE updated < ?)",
-		"DELETE FROM millrace_series WHERE updated < ?",
-		"DELETE FROM millrace_streams WHERE updated < ?",
-	} {
-		if _, err := tx.ExecContext(ctx, s.dialect.bind(query), at); err != nil {
-			return err
-		}
 	}
 	return nil
 }

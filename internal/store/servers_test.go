@@ -52,7 +52,7 @@ func open(t *testing.T, dsn string) *Store {
 			t.Error(err)
 		}
 	})
-	s.Clock = clocktesting.NewFakePassiveClock(noon)
+	s.Clock, s.Cluster = clocktesting.NewFakePassiveClock(noon), "home"
 	until(t, func() error { return s.Ping(t.Context()) })
 	for _, table := range []string{"series", "samples", "streams", "trials"} {
 		if _, err := s.db.ExecContext(t.Context(), "DELETE FROM millrace_"+table); err != nil {

@@ -67,7 +67,8 @@ type Store struct {
 	Limits Limits
 	// Clock may be set before the first call.
 	Clock clock.PassiveClock
-	// Cluster tells the trials of this cluster from those of others in the same database. It may be set before the first call.
+	// Cluster tells the trials of this cluster from those of others in the same database; without it none is listed. It may be set
+	// before the first call.
 	Cluster string
 
 	db      *sql.DB
@@ -138,7 +139,7 @@ func (s *Store) transact(ctx context.Context, doing string, f func(*sql.Tx) erro
 }
 
 func (s *Store) once(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
 	if err != nil {
 		return err
 	}

@@ -164,17 +164,26 @@ var behaviours = map[string]func(*testing.T, *Store, *clocktesting.FakePassiveCl
 			}
 		}
 		s.Cluster = "another"
-		if err := s.Append(t.Context(), Series{foreign, "log"}, []observe.Sample{at(1, 1)}); err != nil {
+		for _, trial := range []Trial{foreign, first.Trial} {
+			if err := s.Append(t.Context(), Series{trial, "another"}, []observe.Sample{at(1, 1)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		listed("", 9, foreign, first.Trial)
+		s.Cluster = "" // not known
+		if err := s.Append(t.Context(), Series{Trial{"team", "digits-4", "uid-4"}, "log"}, []observe.Sample{at(1, 1)}); err != nil {
 			t.Fatal(err)
 		}
-		listed("", 9, foreign)
-		s.Cluster = ""
+		listed("", 9)
+		s.Cluster = "home"
 		listed("", 2, first.Trial, other.Trial)
 		listed("uid-2", 2, silent)
 		if err := s.Delete(t.Context(), first.Trial); err != nil {
 			t.Fatal(err)
 		}
 		listed("", 9, other.Trial, silent)
+		s.Cluster = "another"
+		listed("", 9, foreign, first.Trial) // it is told apart by its cluster too
 	},
 	"beyond the bounds values count and are not kept": func(t *testing.T, s *Store, _ *clocktesting.FakePassiveClock) {
 		s.Limits.PerMetric, s.Limits.PerNamespace, s.Limits.Metrics = 2, 3, 2
@@ -231,6 +240,16 @@ var behaviours = map[string]func(*testing.T, *Store, *clocktesting.FakePassiveCl
 			Metric: "loss", Count: 2, Min: 1, Max: 2, Latest: 2, LatestAt: at(2, 0).At, LatestStep: observe.NoStep, Dropped: 2,
 		})
 		read(t, s, first, 0, at(1, 1), at(2, 2))
+		if err := s.Mark(t.Context(), Series{other.Trial, "log"}, noon); err != nil {
+			t.Fatal(err)
+		}
+		clock.SetTime(clock.Now().Add(55 * time.Minute)) // of late there is nothing any more
+		if err := s.Prune(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Trials(t.Context(), "", 9); err != nil || !cmp.Equal(got, []Trial{first.Trial, other.Trial}) {
+			t.Errorf("trials are listed of which there is nothing, or not of which there is: %v, %v", got, err)
+		}
 	},
 	"writers at the same time lose nothing": func(t *testing.T, s *Store, _ *clocktesting.FakePassiveClock) {
 		var wait sync.WaitGroup

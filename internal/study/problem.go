@@ -6,11 +6,11 @@ package study
 import (
 	"fmt"
 	"hash/fnv"
-	"regexp"
 	"slices"
 	"strconv"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/ext"
 
 	"github.com/millrace-ml/millrace/api/v1alpha1"
@@ -46,10 +46,7 @@ func ProblemOf(s v1alpha1.Search, namespace, name string) (suggest.Problem, []su
 			p.Space.Linear = append(p.Space.Linear, linearOf(*c.Linear))
 			continue
 		}
-		program, err := compile(c.Expression)
-		if name, unknown := stranger(c.Expression, s.Parameters); err == nil && unknown {
-			err = fmt.Errorf("params.%s is no parameter: correct the name", name)
-		}
+		program, err := compile(c.Expression, s.Parameters)
 		if err != nil {
 			faults = append(faults, suggest.Fault{Path: fmt.Sprintf("constraints[%d].expression", i), Message: err.Error()})
 			continue
@@ -129,28 +126,32 @@ var environment, errEnvironment = cel.NewEnv(
 	cel.Variable("params", cel.MapType(cel.StringType, cel.DynType)), ext.Math(), ext.Strings(), cel.CrossTypeNumericComparisons(true),
 )
 
-func compile(expression string) (cel.Program, error) {
+func compile(expression string, parameters []v1alpha1.Parameter) (cel.Program, error) {
 	if errEnvironment != nil {
 		return nil, fmt.Errorf("preparing CEL: %w", errEnvironment)
 	}
-	ast, issues := environment.Compile(expression)
+	checked, issues := environment.Compile(expression)
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
-	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
-		return nil, fmt.Errorf("it is a %s, and must be true or false", ast.OutputType())
+	if checked.OutputType() != cel.BoolType && checked.OutputType() != cel.DynType {
+		return nil, fmt.Errorf("it is a %s, and must be true or false", checked.OutputType())
 	}
-	return environment.Program(ast, cel.CostLimit(costLimit))
+	if name, unknown := stranger(checked, parameters); unknown {
+		return nil, fmt.Errorf("params.%s is no parameter: correct the name", name)
+	}
+	return environment.Program(checked, cel.CostLimit(costLimit))
 }
 
-// reads are the parameters that an expression reads by their names.
-var reads = regexp.MustCompile(`\bparams\.([A-Za-z_][A-Za-z0-9_]*)`)
-
-// stranger is a name an expression reads that no parameter has: it would never be true, and nobody would know why.
-func stranger(expression string, parameters []v1alpha1.Parameter) (string, bool) {
-	for _, read := range reads.FindAllStringSubmatch(expression, -1) {
-		if !slices.ContainsFunc(parameters, func(p v1alpha1.Parameter) bool { return p.Name == read[1] }) {
-			return read[1], true
+// stranger is a name an expression reads of params that no parameter has: it would never be true, and nobody would know why.
+func stranger(checked *cel.Ast, parameters []v1alpha1.Parameter) (string, bool) {
+	for _, e := range ast.MatchDescendants(ast.NavigateAST(checked.NativeRep()), ast.KindMatcher(ast.SelectKind)) {
+		read := e.AsSelect()
+		if of := read.Operand(); of.Kind() != ast.IdentKind || of.AsIdent() != "params" {
+			continue
+		}
+		if !slices.ContainsFunc(parameters, func(p v1alpha1.Parameter) bool { return p.Name == read.FieldName() }) {
+			return read.FieldName(), true
 		}
 	}
 	return "", false

@@ -19,8 +19,9 @@ type fact struct {
 	own   int       // its number among the search's own trials; -1 of others
 }
 
-// evidence is what trials say, in the order of their completion and then, the
-// pending ones, of their proposal. A trial of another space says nothing.
+// evidence is what trials say: those of other searches, and then our own, in the
+// order of their completion and then, the pending ones, of their proposal. A trial
+// of another space says nothing.
 func (s *search) evidence(trials []Trial) []fact {
 	facts := make([]fact, 0, len(trials))
 	own := 0
@@ -34,7 +35,9 @@ func (s *search) evidence(trials []Trial) []fact {
 			facts = append(facts, f)
 		}
 	}
-	slices.SortStableFunc(facts, func(a, b fact) int { return cmp.Compare(finished(a.trial), finished(b.trial)) })
+	slices.SortStableFunc(facts, func(a, b fact) int {
+		return cmp.Or(cmp.Compare(min(a.own, 0), min(b.own, 0)), cmp.Compare(finished(a.trial), finished(b.trial)))
+	})
 	return facts
 }
 

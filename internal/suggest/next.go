@@ -18,7 +18,7 @@ type search struct {
 	// of this call join them one by one, so that a batch is the same as its
 	// proposals asked for one by one.
 	own       []Trial
-	facts     []fact          // evidence, in the order it was found out
+	facts     []fact          // evidence, that of others first, in the order it was found out
 	seen      map[string]bool // keys of own
 	cancelled func() bool
 }
@@ -75,7 +75,7 @@ func (s *Session) Tell(i int, t Trial) {
 		return
 	}
 	facts := s.search.facts
-	pending := slices.IndexFunc(facts, func(f fact) bool { return f.state == Pending })
+	pending := slices.IndexFunc(facts, func(f fact) bool { return f.own >= 0 && f.state == Pending })
 	at := slices.IndexFunc(facts, func(f fact) bool { return f.own == i })
 	copy(facts[pending+1:at+1], facts[pending:at])
 	f.own = i

@@ -16,20 +16,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// run plays a search to its end or to that many trials: up to parallel trials at
-// once, which finish in an order of chance, some of them badly. Before each call
-// all that is known goes through JSON, as it does when a manager is restarted.
+// run plays a search that starts from what another found to its end or to that many
+// trials: up to parallel trials at once, which finish in an order of chance, some of
+// them badly. Before each call all that is known goes through JSON, as it does when
+// a manager is restarted.
 func run(t *testing.T, p Problem, trials, parallel int) []Trial {
 	t.Helper()
 	r := stream(p.Seed, "run", parallel)
 	var all []Trial
-	session, err := Begin(p, nil)
+	known := priors(p, r)
+	session, err := Begin(p, known)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for finished := 0; finished < trials; {
 		n := min(parallel-(len(all)-finished), trials-len(all))
-		answer, err := Next(p, restarted(t, all), n, nil)
+		answer, err := Next(p, restarted(t, slices.Concat(known, all)), n, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,10 +49,22 @@ func run(t *testing.T, p Problem, trials, parallel int) []Trial {
 		}
 		finished++
 		ended := pick(r, all)
-		finish(&all[ended], finished, r)
+		finish(&all[ended], finished, len(p.Objectives), r)
 		session.Tell(ended, all[ended])
 	}
 	return all
+}
+
+// priors are some trials of another search, at points of this one.
+func priors(p Problem, r *rand.Rand) []Trial {
+	var known []Trial
+	for i := range 5 {
+		if a, ok := newCube(p.Space).draw(stream(p.Seed, "prior", i), map[string]bool{}); ok {
+			known = append(known, Trial{Name: "p" + strconv.Itoa(i), Assignment: a, Prior: true})
+			finish(&known[len(known)-1], i+1, len(p.Objectives), r)
+		}
+	}
+	return known
 }
 
 // pick is one of the pending trials.
@@ -65,13 +79,13 @@ func pick(r *rand.Rand, all []Trial) int {
 }
 
 // finish ends a trial: of ten one fails, one reports no number and one is stopped.
-func finish(t *Trial, order int, r *rand.Rand) {
+func finish(t *Trial, order, objectives int, r *rand.Rand) {
 	t.Finished, t.State = order, Succeeded
 	sum := 0.0
 	for _, b := range []byte(fmt.Sprint(t.Assignment)) {
 		sum += math.Sin(float64(b))
 	}
-	t.Values = []float64{sum, r.Float64()}
+	t.Values = []float64{sum, r.Float64()}[:objectives]
 	switch r.IntN(10) {
 	case 0:
 		t.State, t.Values = Failed, nil

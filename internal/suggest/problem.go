@@ -113,7 +113,7 @@ type Trial struct {
 	// bracket and rung, the generation, the parent).
 	Labels map[string]string
 	// Prior marks a trial of an earlier experiment: evidence for a model, but
-	// no part of this search's count.
+	// no part of this search's count. It finished before all trials of this one.
 	Prior bool
 }
 

@@ -51,33 +51,22 @@ type search struct {
 	trials, parallel    int
 }
 
+// regret is the median at the end.
 func regret(t *testing.T, s search) float64 {
-	t.Helper()
-	return regrets(t, s)[s.trials-1]
-}
-
-// regrets are the medians after each trial.
-func regrets(t *testing.T, s search) []float64 {
 	t.Helper()
 	f, ok := functions.Find(s.function)
 	if !ok {
 		t.Fatalf("no function %s", s.function)
 	}
-	after := make([][]float64, s.trials)
+	var least []float64
 	for seed := range uint64(seeds) {
 		regrets, err := f.Minimize(f.Problem(s.algorithm, seed), s.trials, s.parallel)
 		if err != nil || len(regrets) != s.trials {
 			t.Fatalf("%d trials: %v", len(regrets), err)
 		}
-		for i, r := range regrets {
-			after[i] = append(after[i], r)
-		}
+		least = append(least, regrets[s.trials-1])
 	}
-	medians := make([]float64, s.trials)
-	for i := range after {
-		medians[i] = functions.Median(after[i])
-	}
-	return medians
+	return functions.Median(least)
 }
 
 // Two objectives that contradict each other: what TPE finds dominates more than
