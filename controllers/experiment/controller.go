@@ -75,32 +75,34 @@ type observer struct {
 }
 
 func (o observer) observe(ctx context.Context, c client.Reader, e *v1alpha1.Experiment) (World, error) {
+	known, err := prior(ctx, c, o.pages, e)
+	if err != nil {
+		return World{}, err
+	}
 	w, err := o.load(ctx, c, e, client.MatchingFields{index.OwnerUID: string(e.UID)})
 	if err != nil {
 		return w, err
 	}
+	w.Prior = known
 	if w.study(e); fewer(e, stateOf(e, w, time.Time{})) {
 		// A manager that has just started may see older trials than the status counted, which would be counted twice.
 		if w, err = o.load(ctx, o.Live, e, client.MatchingLabels{names.Experiment: e.Name}); err != nil {
 			return w, err
 		}
+		w.Prior = known
+		w.study(e)
 	}
 	err = c.Get(ctx, client.ObjectKeyFromObject(e), &v1alpha1.Suggestion{})
 	if w.Recorded = err == nil; client.IgnoreNotFound(err) != nil {
 		return w, fmt.Errorf("reading the suggestion: %w", err)
 	}
 	w.Live = live(o.Meter, w.Trials)
-	return w, o.ask(ctx, c, e, &w)
+	return w, o.ask(ctx, e, &w)
 }
 
 // ask has the next proposals worked out, when there is room for some, and reads the template they need.
-func (o observer) ask(ctx context.Context, c client.Reader, e *v1alpha1.Experiment, w *World) error {
+func (o observer) ask(ctx context.Context, e *v1alpha1.Experiment, w *World) error {
 	who := client.ObjectKeyFromObject(e)
-	var err error
-	if w.Prior, err = prior(ctx, c, o.pages, e); err != nil {
-		return err
-	}
-	w.study(e)
 	state := stateOf(e, *w, time.Time{})
 	if d := decide(e, *w, state); d.over || d.rejected || d.phase == v1alpha1.PhaseSuspended {
 		o.Proposer.Forget(who)
