@@ -61,10 +61,13 @@ func measure(ctx context.Context, mgr ctrl.Manager, rc *rest.Config, cfg config.
 	}
 	collector := collect.New(db, api.CoreV1(), clock.RealClock{}, log, opts)
 	m := controllers.Metrics{Meter: meter.New(collector), Launcher: cfg.Launcher.Image}
-	err = errors.Join(mgr.Add(collector), mgr.Add(&store.Janitor{Store: db, Ticks: time.Tick(prunes), Log: log}))
+	err = errors.Join(mgr.Add(collector), mgr.Add(&store.Janitor{
+		Do: db.Prune, Failed: "Old metrics could not be dropped", Ticks: time.Tick(prunes), Log: log,
+	}))
 	if db.Cluster != "" {
-		err = errors.Join(err, mgr.Add(&meter.Sweeper{
-			Store: db, Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespaces: cfg.Namespaces, Ticks: time.Tick(sweeps), Log: log,
+		gone := &meter.Sweeper{Store: db, Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespaces: cfg.Namespaces}
+		err = errors.Join(err, mgr.Add(&store.Janitor{
+			Do: gone.Sweep, Failed: "Metrics of trials that are gone could not be dropped", Ticks: time.Tick(sweeps), Log: log,
 		}))
 	}
 	if err != nil {

@@ -7,9 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
-	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,32 +34,12 @@ type Sweeper struct {
 	// Cache has all Trials of Namespaces, or of all namespaces where there are none; Live is the API server itself.
 	Cache, Live client.Reader
 	Namespaces  []string
-	// Ticks are the moments to look.
-	Ticks <-chan time.Time
-	Log   logr.Logger
 
 	after string
 }
 
-// NeedLeaderElection makes it the leader's.
-func (s *Sweeper) NeedLeaderElection() bool { return true }
-
-// Start works until the context ends.
-func (s *Sweeper) Start(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.Ticks:
-			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-				s.Log.Error(err, "Metrics of trials that are gone could not be dropped")
-			}
-		}
-	}
-}
-
-// sweep looks for the next trials of the store, and begins anew behind the last.
-func (s *Sweeper) sweep(ctx context.Context) error {
+// Sweep looks for the next trials of the store, and begins anew behind the last.
+func (s *Sweeper) Sweep(ctx context.Context) error {
 	trials, err := s.Store.Trials(ctx, s.after, looked)
 	if err != nil {
 		return err

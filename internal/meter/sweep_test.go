@@ -57,7 +57,7 @@ func sweeping(t *testing.T, trials ...store.Trial) (*Sweeper, *store.Store) {
 	if err := s.AppendAll(t.Context(), batches); err != nil {
 		t.Fatal(err)
 	}
-	return &Sweeper{Store: s, Cache: &reader{}, Live: &reader{}, Log: logr.Discard()}, s
+	return &Sweeper{Store: s, Cache: &reader{}, Live: &reader{}}, s
 }
 
 // kept are the UIDs of the trials of which there are values.
@@ -91,10 +91,11 @@ func TestOnlyTrialsThatAreGoneAreSwept(t *testing.T) {
 	cache := &reader{trials: map[string]types.UID{"here": "here", "again": "again-2", "late": "late-1"}}
 	live := &reader{trials: map[string]types.UID{"here": "here", "young": "young", "again": "again-2", "late": "late-2"}}
 	ticks := make(chan time.Time)
-	sweeper.Cache, sweeper.Live, sweeper.Namespaces, sweeper.Ticks = cache, live, []string{"team"}, ticks
+	sweeper.Cache, sweeper.Live, sweeper.Namespaces = cache, live, []string{"team"}
+	janitor := &store.Janitor{Do: sweeper.Sweep, Failed: "the sweep", Ticks: ticks, Log: logr.Discard()}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- sweeper.Start(ctx) }()
+	go func() { ended <- janitor.Start(ctx) }()
 	tick := func() {
 		ticks <- time.Time{}
 		ticks <- time.Time{} // taken when the first one was worked off
@@ -140,7 +141,7 @@ func TestASweepIsBounded(t *testing.T) {
 	sweeper.Cache = cache
 	for i, want := range []int{looked + 2*dropped, looked + dropped, looked} {
 		cache.asked = 0
-		if err := sweeper.sweep(t.Context()); err != nil || cache.asked > looked {
+		if err := sweeper.Sweep(t.Context()); err != nil || cache.asked > looked {
 			t.Fatalf("%d looked for, %v", cache.asked, err)
 		}
 		if got := len(kept(t, s, trials...)); got != want {

@@ -10,9 +10,11 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// Janitor prunes a store from time to time. It is a Runnable of the leader.
+// Janitor does a chore in a store from time to time. It is a Runnable of the leader.
 type Janitor struct {
-	Store *Store
+	// Do is the chore, Failed what the log says when it could not be done.
+	Do     func(context.Context) error
+	Failed string
 	// Ticks are the moments to do it.
 	Ticks <-chan time.Time
 	Log   logr.Logger
@@ -28,8 +30,8 @@ func (j *Janitor) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-j.Ticks:
-			if err := j.Store.Prune(ctx); err != nil && ctx.Err() == nil {
-				j.Log.Error(err, "Old metrics could not be dropped")
+			if err := j.Do(ctx); err != nil && ctx.Err() == nil {
+				j.Log.Error(err, j.Failed)
 			}
 		}
 	}
