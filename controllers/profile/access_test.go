@@ -215,15 +215,20 @@ var deeds = []deed{
 	}, nobody},
 }
 
-func TestWhoMayDoWhat(t *testing.T) {
-	b := newBench(t)
-	server := envtest.Start(t)
-	p := owned("matrix", "owner")
+// staffed is a Profile with a member of each role, and a group.
+func staffed(name string) *v1alpha1.Profile {
+	p := owned(name, "owner")
 	p.Spec.Members = []v1alpha1.Member{
 		member("admin", v1alpha1.RoleAdmin), member("editor", v1alpha1.RoleEditor), member("viewer", v1alpha1.RoleViewer),
 		{Subject: v1alpha1.Subject{Kind: v1alpha1.UserGroup, Name: "researchers"}, Role: v1alpha1.RoleEditor},
 	}
-	b.make(p)
+	return p
+}
+
+func TestWhoMayDoWhat(t *testing.T) {
+	b := newBench(t)
+	server := envtest.Start(t)
+	b.make(staffed("matrix"))
 	b.make(owned("other", "stranger"))
 	b.must(b.Create(t.Context(), pod()))
 	people := map[string]*rest.Config{"group editor": server.User(t, "somebody", "researchers")}

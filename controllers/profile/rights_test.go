@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
-
-	"github.com/millrace-ml/millrace/api/v1alpha1"
 )
 
 // right is a use of resources, in one line: "VERBS GROUP: RESOURCES", the core group being "-", and who has it.
@@ -72,12 +70,7 @@ var rights = []right{
 // TestRights asks for every person and every right whether he has it: none may be missing, and none too many.
 func TestRights(t *testing.T) {
 	b := newBench(t)
-	p := owned("rights", "owner")
-	p.Spec.Members = []v1alpha1.Member{
-		member("admin", v1alpha1.RoleAdmin), member("editor", v1alpha1.RoleEditor), member("viewer", v1alpha1.RoleViewer),
-		{Subject: v1alpha1.Subject{Kind: v1alpha1.UserGroup, Name: "researchers"}, Role: v1alpha1.RoleEditor},
-	}
-	b.make(p)
+	b.make(staffed("rights"))
 	b.make(owned("rights-other", "stranger"))
 	account := "system:serviceaccount:"
 	people := map[string]authorizationv1.SubjectAccessReviewSpec{

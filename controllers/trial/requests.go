@@ -56,7 +56,10 @@ func heldBy(pods []corev1.Pod) corev1.ResourceList {
 		if c := a.at.Compare(b.at); c != 0 || a.leave == b.leave {
 			return c
 		}
-		return map[bool]int{true: -1, false: 1}[a.leave]
+		if a.leave {
+			return -1
+		}
+		return 1
 	})
 	sum, highest := corev1.ResourceList{}, corev1.ResourceList{}
 	for _, turn := range turns {

@@ -4,8 +4,6 @@
 package accelerator
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,36 +29,22 @@ func TestWhatIsDiscoveredIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob("testdata/discover/*.in.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".in.yaml"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
+	golden.CasesIn(t, "testdata/discover", func(t *testing.T, c *cluster) any {
+		var out strings.Builder
+		for _, a := range Discover(c.Nodes, c.Classes) {
+			content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&a)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var c cluster
-			if err := yaml.UnmarshalStrict(text, &c); err != nil {
+			if _, refusal := schemas.Admit(t.Context(), &unstructured.Unstructured{Object: content}, ""); !refusal.Empty() {
+				t.Errorf("%s is not valid: %v", a.Name, refusal)
+			}
+			manifest, err := yaml.Marshal(a)
+			if err != nil {
 				t.Fatal(err)
 			}
-			var out strings.Builder
-			for _, a := range Discover(c.Nodes, c.Classes) {
-				content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&a)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, refusal := schemas.Admit(t.Context(), &unstructured.Unstructured{Object: content}, ""); !refusal.Empty() {
-					t.Errorf("%s is not valid: %v", a.Name, refusal)
-				}
-				manifest, err := yaml.Marshal(a)
-				if err != nil {
-					t.Fatal(err)
-				}
-				out.WriteString("---\n" + string(manifest))
-			}
-			golden.Compare(t, strings.Replace(file, ".in.", ".want.", 1), []byte(out.String()))
-		})
-	}
+			out.WriteString("---\n" + string(manifest))
+		}
+		return out.String()
+	})
 }

@@ -85,6 +85,15 @@ func end(c *cluster, collector *Collector, target Target) {
 }
 
 // stored are the values of loss in the store.
+// drained waits until all there is has been read, and compares what is stored.
+func drained(t *testing.T, collector *Collector, s *store.Store, want ...float64) {
+	t.Helper()
+	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
+	if diff := cmp.Diff(want, stored(t, s), nans); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+}
+
 func stored(t *testing.T, s *store.Store) []float64 {
 	t.Helper()
 	samples, err := s.Read(t.Context(), digits, "loss", 0)
@@ -112,10 +121,7 @@ func TestALogIsFollowedToItsEnd(t *testing.T) {
 		t.Error("it is drained before its container has ended")
 	}
 	end(c, collector, follow)
-	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
-	if diff := cmp.Diff([]float64{3, 2, 1, math.NaN()}, stored(t, s), nans); diff != "" {
-		t.Errorf("stored (-want +got):\n%s", diff)
-	}
+	drained(t, collector, s, 3, 2, 1, math.NaN())
 	got := collector.Snapshot(digits)
 	loss := got.Curves["loss"]
 	if !got.Known || loss.Min != 1 || loss.NotFinite != 1 || !math.IsNaN(loss.Latest) || len(loss.Points) != 4 {
@@ -169,10 +175,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 			collector, _ := run(t, faulty, c, quick())
 			collector.Want(digits, follow)
 			end(c, collector, follow)
-			eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
-			if diff := cmp.Diff(want, stored(t, s)); diff != "" {
-				t.Errorf("stored (-want +got):\n%s", diff)
-			}
+			drained(t, collector, s, want...)
 			if got := collector.Snapshot(digits).Curves["loss"]; got.Count != int64(len(want)) || got.Latest != want[len(want)-1] {
 				t.Errorf("observed %+v of %d", got.Observation, len(want))
 			}
@@ -204,10 +207,7 @@ func TestTheLogOfAContainerThatWasRestarted(t *testing.T) {
 	collector, _ := run(t, s, c, quick())
 	collector.Want(digits, target)
 	end(c, collector, target)
-	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
-	if diff := cmp.Diff([]float64{3, 2, 1}, stored(t, s)); diff != "" {
-		t.Errorf("stored (-want +got):\n%s", diff)
-	}
+	drained(t, collector, s, 3, 2, 1)
 }
 
 // A stream breaks off, and the container is restarted before it is opened again.
@@ -227,10 +227,7 @@ func TestTheLogOfAContainerThatIsRestartedMeanwhile(t *testing.T) {
 	target.Restarts = 1
 	collector.Want(digits, target)
 	end(c, collector, target)
-	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
-	if diff := cmp.Diff([]float64{3, 2, 1}, stored(t, s)); diff != "" {
-		t.Errorf("stored (-want +got):\n%s", diff)
-	}
+	drained(t, collector, s, 3, 2, 1)
 }
 
 // The runtime gives lines of standard output and error their times before it writes them one after the other.
@@ -245,10 +242,7 @@ func TestLinesOutOfOrder(t *testing.T) {
 	collector, _ := run(t, s, c, quick())
 	collector.Want(digits, follow)
 	end(c, collector, follow)
-	eventually(t, "the end", func() bool { return collector.Snapshot(digits).Drained })
-	if diff := cmp.Diff([]float64{5, 4, 3}, stored(t, s)); diff != "" {
-		t.Errorf("stored (-want +got):\n%s", diff)
-	}
+	drained(t, collector, s, 5, 4, 3)
 }
 
 func TestAPodThatIsGone(t *testing.T) {
